@@ -1,0 +1,250 @@
+//! Samples as typed columns: what the pass reads, whichever frame it came from.
+
+use std::collections::HashMap;
+
+use polars::prelude::{
+    BooleanChunked, Column as Series, DataFrame, DataType, Float64Chunked, Int64Chunked, StringChunked,
+};
+use telemetry_schema::ColumnType;
+
+use crate::EngineError;
+use crate::plan::Plan;
+
+/// All frames of a rollup, with one table of texts.
+pub(crate) struct Batches {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) texts: Texts,
+    pub(crate) unusable_rows: u64,
+}
+
+/// One frame's columns, in the order of the plan.
+pub(crate) struct Batch {
+    pub(crate) rows: usize,
+    pub(crate) columns: Vec<Data>,
+}
+
+/// The values of one column. Numbers of polars are shared, not copied; `present` is only there if
+/// something is absent.
+pub(crate) enum Data {
+    Int {
+        values: Int64Chunked,
+        present: Option<Vec<bool>>,
+    },
+    Float {
+        values: Float64Chunked,
+        present: Option<Vec<bool>>,
+    },
+    /// Positions in [`Texts`]; equal texts have equal positions.
+    Text(Vec<u32>),
+}
+
+/// Every distinct text once. Position 0 stands for null.
+#[derive(Default)]
+pub(crate) struct Texts {
+    texts: Vec<String>,
+    positions: HashMap<String, u32>,
+}
+
+/// The position that stands for null in a text column.
+pub(crate) const NULL_TEXT: u32 = 0;
+
+impl Texts {
+    fn new() -> Self {
+        Self { texts: vec![String::new()], positions: HashMap::new() }
+    }
+
+    fn intern(&mut self, text: &str) -> u32 {
+        if let Some(position) = self.positions.get(text) {
+            return *position;
+        }
+        let position = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.push(text.to_owned());
+        self.positions.insert(text.to_owned(), position);
+        position
+    }
+
+    pub(crate) fn get(&self, position: u32) -> Option<&str> {
+        if position == NULL_TEXT { None } else { self.texts.get(position as usize).map(String::as_str) }
+    }
+}
+
+impl Batches {
+    pub(crate) fn read(frames: &[DataFrame], plan: &Plan) -> Result<Self, EngineError> {
+        let mut texts = Texts::new();
+        let batches = frames
+            .iter()
+            .filter(|frame| frame.height() > 0)
+            .map(|frame| Batch::read(frame, plan, &mut texts))
+            .collect::<Result<Vec<_>, _>>()?;
+        let unusable_rows = batches.iter().map(|batch| batch.unusable_rows(plan)).sum();
+        Ok(Self { batches, texts, unusable_rows })
+    }
+}
+
+impl Batch {
+    fn read(frame: &DataFrame, plan: &Plan, texts: &mut Texts) -> Result<Self, EngineError> {
+        let columns = plan
+            .columns
+            .iter()
+            .map(|column| {
+                let wrong = || EngineError::Column { column: column.name, expected: column.ty };
+                let series = frame.column(column.name).map_err(|_| wrong())?;
+                Data::read(series, column.ty, texts).ok_or_else(wrong)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { rows: frame.height(), columns })
+    }
+
+    fn unusable_rows(&self, plan: &Plan) -> u64 {
+        let times = &self.columns[plan.as_of];
+        let hosts = self.texts(plan.host_id);
+        (0..self.rows).filter(|row| hosts[*row] == NULL_TEXT || times.int(*row).is_none()).count() as u64
+    }
+
+    /// The texts of a column as positions; empty if it holds none.
+    pub(crate) fn texts(&self, column: usize) -> &[u32] {
+        match &self.columns[column] {
+            Data::Text(positions) => positions,
+            Data::Int { .. } | Data::Float { .. } => &[],
+        }
+    }
+
+    /// The numbers of an integer column; where nothing is present the number means nothing.
+    pub(crate) fn ints(&self, column: usize) -> &[i64] {
+        self.columns[column].ints_slice()
+    }
+
+    /// A batch of the given rows of other batches, in that order.
+    pub(crate) fn gather(batches: &[Batch], rows: &[(usize, usize)]) -> Batch {
+        let width = batches.first().map_or(0, |batch| batch.columns.len());
+        let columns = (0..width)
+            .map(|column| match &batches[0].columns[column] {
+                Data::Text(_) => {
+                    Data::Text(rows.iter().map(|(b, row)| batches[*b].texts(column)[*row]).collect())
+                }
+                Data::Int { .. } => {
+                    Data::from_ints(rows.iter().map(|(b, row)| batches[*b].columns[column].int(*row)))
+                }
+                Data::Float { .. } => {
+                    Data::from_floats(rows.iter().map(|(b, row)| batches[*b].columns[column].float(*row)))
+                }
+            })
+            .collect();
+        Batch { rows: rows.len(), columns }
+    }
+}
+
+fn slice<T>(values: polars::prelude::PolarsResult<&[T]>) -> &[T] {
+    values.expect("Data keeps one chunk without nulls")
+}
+
+impl Data {
+    fn read(series: &Series, ty: ColumnType, texts: &mut Texts) -> Option<Self> {
+        let series = series.as_materialized_series();
+        Some(match ty {
+            ColumnType::TimestampUs => Self::ints(series.datetime().ok()?.physical()),
+            ColumnType::Int64 => Self::ints(series.i64().ok()?),
+            ColumnType::Int32 => Self::ints(series.cast(&DataType::Int64).ok()?.i64().ok()?),
+            ColumnType::Float64 => Self::floats(series.f64().ok()?),
+            ColumnType::Boolean => Self::flags(series.bool().ok()?),
+            ColumnType::String => Self::texts(series.str().ok()?, texts),
+        })
+    }
+
+    fn ints(values: &Int64Chunked) -> Self {
+        if values.null_count() > 0 {
+            return Self::from_ints(values.iter());
+        }
+        Data::Int { values: values.rechunk().into_owned(), present: None }
+    }
+
+    /// NaN and infinities of foreign files are absent values.
+    fn floats(values: &Float64Chunked) -> Self {
+        let finite =
+            |values: &Float64Chunked| values.data_views().all(|view| view.iter().all(|v| v.is_finite()));
+        if values.null_count() > 0 || !finite(values) {
+            return Self::from_floats(values.iter().map(|value| value.filter(|v| v.is_finite())));
+        }
+        Data::Float { values: values.rechunk().into_owned(), present: None }
+    }
+
+    fn flags(values: &BooleanChunked) -> Self {
+        Self::from_ints(values.iter().map(|flag| flag.map(i64::from)))
+    }
+
+    fn texts(values: &StringChunked, texts: &mut Texts) -> Self {
+        let mut last: (Option<&str>, u32) = (None, NULL_TEXT);
+        Data::Text(
+            values
+                .iter()
+                .map(|text| {
+                    if text != last.0 {
+                        last = (text, text.map_or(NULL_TEXT, |text| texts.intern(text)));
+                    }
+                    last.1
+                })
+                .collect(),
+        )
+    }
+
+    fn from_ints(values: impl Iterator<Item = Option<i64>>) -> Self {
+        let (values, present) = split(values);
+        Data::Int { values: Int64Chunked::from_vec("".into(), values), present }
+    }
+
+    fn from_floats(values: impl Iterator<Item = Option<f64>>) -> Self {
+        let (values, present) = split(values);
+        Data::Float { values: Float64Chunked::from_vec("".into(), values), present }
+    }
+
+    pub(crate) fn int(&self, row: usize) -> Option<i64> {
+        match self {
+            Data::Int { values, present } => {
+                is_present(present, row).then(|| slice(values.cont_slice())[row])
+            }
+            Data::Float { .. } | Data::Text(_) => None,
+        }
+    }
+
+    pub(crate) fn float(&self, row: usize) -> Option<f64> {
+        match self {
+            Data::Float { values, present } => {
+                is_present(present, row).then(|| slice(values.cont_slice())[row])
+            }
+            Data::Int { .. } | Data::Text(_) => None,
+        }
+    }
+
+    /// Whether anything is absent, row by row.
+    pub(crate) fn present(&self) -> Option<&[bool]> {
+        match self {
+            Data::Int { present, .. } | Data::Float { present, .. } => present.as_deref(),
+            Data::Text(_) => None,
+        }
+    }
+
+    pub(crate) fn ints_slice(&self) -> &[i64] {
+        match self {
+            Data::Int { values, .. } => slice(values.cont_slice()),
+            Data::Float { .. } | Data::Text(_) => &[],
+        }
+    }
+
+    pub(crate) fn floats_slice(&self) -> &[f64] {
+        match self {
+            Data::Float { values, .. } => slice(values.cont_slice()),
+            Data::Int { .. } | Data::Text(_) => &[],
+        }
+    }
+}
+
+fn is_present(present: &Option<Vec<bool>>, row: usize) -> bool {
+    present.as_ref().is_none_or(|present| present[row])
+}
+
+fn split<T: Copy + Default>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>, Option<Vec<bool>>) {
+    let (values, present): (Vec<T>, Vec<bool>) =
+        values.map(|value| (value.unwrap_or_default(), value.is_some())).unzip();
+    let absent = present.contains(&false);
+    (values, absent.then_some(present))
+}

@@ -1,0 +1,147 @@
+//! Rates from counters: which stretch of time a pair of samples speaks for, and how its growth is
+//! divided among buckets.
+
+use telemetry_schema::MICROS_PER_SECOND;
+
+use crate::RollupConfig;
+use crate::batch::{Batch, NULL_TEXT};
+use crate::plan::{Counter, Plan};
+
+/// Wall clock and time since boot may disagree by this much between two samples; beyond it the wall
+/// clock was stepped.
+const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
+
+/// What the pairwise formulas look at in one sample.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) us: i64,
+    pub(crate) boot: u32,
+    pub(crate) uptime_seconds: Option<f64>,
+    pub(crate) interfaces: u32,
+    pub(crate) counters: Vec<Option<i64>>,
+    pub(crate) sample_interval_seconds: Option<i64>,
+    pub(crate) throttle_word: Option<u32>,
+}
+
+/// How the boots of two consecutive samples relate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boots {
+    Same,
+    Other,
+}
+
+/// The growth `bytes` of a counter in `[start_us, end_us)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start_us: i64,
+    pub(crate) end_us: i64,
+    pub(crate) bytes: i64,
+}
+
+/// What a pair of samples says of one counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    Span(Span),
+    /// The counter fell within one boot.
+    Reset,
+    /// Nothing.
+    Unknown,
+}
+
+impl Sample {
+    pub(crate) fn read(batch: &Batch, row: usize, plan: &Plan, throttle_word: Option<u32>) -> Self {
+        Self {
+            us: batch.ints(plan.as_of)[row],
+            boot: batch.texts(plan.boot_id)[row],
+            uptime_seconds: batch.columns[plan.uptime].float(row),
+            interfaces: batch.texts(plan.interfaces)[row],
+            counters: plan.counters.iter().map(|counter| batch.columns[counter.column].int(row)).collect(),
+            sample_interval_seconds: batch.columns[plan.sample_interval].int(row),
+            throttle_word,
+        }
+    }
+
+    /// By boot identifier; without one on either side, a new boot shows in an uptime that fell.
+    pub(crate) fn boots(&self, previous: &Sample) -> Boots {
+        let same = if self.boot != NULL_TEXT && previous.boot != NULL_TEXT {
+            self.boot == previous.boot
+        } else {
+            match (previous.uptime_seconds, self.uptime_seconds) {
+                (Some(before), Some(now)) => now >= before,
+                _ => true,
+            }
+        };
+        if same { Boots::Same } else { Boots::Other }
+    }
+
+    pub(crate) fn evidence(
+        &self,
+        previous: &Sample,
+        slot: usize,
+        counter: &Counter,
+        config: RollupConfig,
+    ) -> Evidence {
+        let Some(now) = self.counters[slot] else { return Evidence::Unknown };
+        if counter.is_network && self.interfaces != previous.interfaces {
+            return Evidence::Unknown;
+        }
+        let span = match self.boots(previous) {
+            Boots::Same => {
+                let Some(before) = previous.counters[slot] else { return Evidence::Unknown };
+                if !self.clock_agrees(previous) {
+                    return Evidence::Unknown;
+                }
+                if now < before {
+                    return Evidence::Reset;
+                }
+                now.checked_sub(before).map(|bytes| (previous.us, bytes))
+            }
+            Boots::Other => {
+                self.boot_instant_us().filter(|boot| *boot >= previous.us).map(|boot| (boot, now))
+            }
+        };
+        let longest = config.max_gap_us(self.sample_interval_seconds);
+        match span {
+            Some((start_us, bytes)) if bytes >= 0 && start_us < self.us && self.us - start_us <= longest => {
+                Evidence::Span(Span { start_us, end_us: self.us, bytes })
+            }
+            _ => Evidence::Unknown,
+        }
+    }
+
+    fn clock_agrees(&self, previous: &Sample) -> bool {
+        let (Some(before), Some(now)) = (previous.uptime_seconds, self.uptime_seconds) else { return true };
+        let wall_seconds = (self.us - previous.us) as f64 / MICROS_PER_SECOND as f64;
+        (wall_seconds - (now - before)).abs() <= CLOCK_TOLERANCE_SECONDS
+    }
+
+    fn boot_instant_us(&self) -> Option<i64> {
+        let uptime_us = (self.uptime_seconds? * MICROS_PER_SECOND as f64).round();
+        self.us.checked_sub(uptime_us as i64)
+    }
+}
+
+impl Span {
+    /// Divides the span at bucket boundaries: `credit(bucket start, bytes, covered µs)`. Every byte
+    /// goes to one bucket.
+    pub(crate) fn divide(&self, bucket_us: i64, mut credit: impl FnMut(i64, i64, i64)) {
+        let length = (self.end_us - self.start_us) as f64;
+        let (mut at, mut given) = (self.start_us, 0);
+        while at < self.end_us {
+            let bucket = bucket_start(at, bucket_us);
+            let stop = (bucket + bucket_us).min(self.end_us);
+            let cumulated = if stop == self.end_us {
+                self.bytes
+            } else {
+                (self.bytes as f64 * ((stop - self.start_us) as f64 / length)).floor() as i64
+            };
+            credit(bucket, cumulated - given, stop - at);
+            (at, given) = (stop, cumulated);
+        }
+    }
+}
+
+/// The start of the bucket that holds the instant.
+pub(crate) fn bucket_start(us: i64, bucket_us: i64) -> i64 {
+    us - us.rem_euclid(bucket_us)
+}
