@@ -1,2 +1,26 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores: `cargo xtask --help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
+
+mod check;
+mod ci;
+mod debian;
+mod generate;
+mod process;
+mod test;
+mod tidy;
+mod tree;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match verbs::Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

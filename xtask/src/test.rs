@@ -1,0 +1,102 @@
+//! `test`: sets up what the tests need and runs all of them.
+
+mod python;
+mod tally;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::{generate, process, tree};
+use tally::Tally;
+
+/// Tests that use real peers (DuckDB, Polars, Prefect), relative to the root.
+const REAL_PARTS: &str = "xtask/real-parts";
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Run only these
+    #[arg(long)]
+    only: Option<Suite>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// `cargo test`
+    Rust,
+    /// The tests with DuckDB, Polars and Prefect
+    RealParts,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let setup = Setup::new()?;
+    // The very units that `cargo test` wants, so that nothing is built twice.
+    process::run(&mut process::cargo(&["build", "--workspace", "--all-targets", "--locked"]))?;
+    let mut tally = Tally::default();
+    if arguments.only != Some(Suite::RealParts) {
+        let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+        tally += run_suite(setup.environment(&mut command), Tally::of_cargo)?;
+    }
+    if arguments.only != Some(Suite::Rust) {
+        let mut command = Command::new(&setup.python);
+        // No cache directory and no bytecode: a test run leaves nothing in the tree.
+        command
+            .args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", REAL_PARTS])
+            .current_dir(tree::root());
+        tally += run_suite(setup.environment(&mut command), Tally::of_pytest)?;
+    }
+    println!("{tally}");
+    tally.verdict()
+}
+
+/// What the tests find in their environment.
+struct Setup {
+    python: PathBuf,
+    programs: PathBuf,
+    contract: PathBuf,
+}
+
+impl Setup {
+    fn new() -> Result<Self> {
+        let target = process::target_directory()?;
+        let directory = target.join("test-setup");
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let contract = directory.join("contract.json");
+        std::fs::write(&contract, generate::contract().to_string())
+            .with_context(|| format!("cannot write {}", contract.display()))?;
+        let python = python::set_up(&directory, &tree::root().join(REAL_PARTS))?;
+        Ok(Self { python, programs: target.join("debug"), contract })
+    }
+
+    fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("TELEMETRY_TEST_PYTHON", &self.python)
+            .env("TELEMETRY_TEST_BIN_DIR", &self.programs)
+            .env("TELEMETRY_TEST_CONTRACT", &self.contract)
+    }
+}
+
+/// Runs a suite, shows its output as it comes, and counts.
+fn run_suite(command: &mut Command, count: fn(&str) -> Option<Tally>) -> Result<Tally> {
+    let shown = process::show(command);
+    eprintln!("$ {shown}");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {shown}"))?;
+    let Some(output) = child.stdout.take() else { bail!("`{shown}` has no standard output") };
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.with_context(|| format!("cannot read the output of `{shown}`"))?;
+        let line = String::from_utf8_lossy(&line);
+        writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
+        tally += count(&line).unwrap_or_default();
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
+    Ok(tally.with_status(status.success()))
+}

@@ -1,0 +1,40 @@
+//! The command line.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{check, ci, generate, test, tidy};
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Set up what the tests need and run all of them
+    Test(test::Arguments),
+    /// Everything that guards the main branch: `check`, then `test`
+    Ci,
+    /// rustfmt, clippy, rustdoc, `gen --check` and `tidy`, with warnings denied
+    Check,
+    /// Write the generated pages of docs/
+    Gen(generate::Arguments),
+    /// Check the rules of docs/style.md that compilers do not know
+    Tidy,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.verb {
+            Verb::Test(arguments) => test::run(&arguments),
+            Verb::Ci => ci::run(),
+            Verb::Check => check::run(),
+            Verb::Gen(arguments) => generate::run(&arguments),
+            Verb::Tidy => tidy::run(),
+        }
+    }
+}
