@@ -1,0 +1,103 @@
+//! A hash of rows that does not depend on how a file stores them.
+
+use polars::prelude::*;
+use telemetry_schema::{ColumnType, Dataset};
+
+use crate::error::RepositoryError;
+use crate::frame::timestamps;
+
+/// BLAKE3 over rows in their order, fed frame by frame (a row group at a time).
+///
+/// The canonical encoding: the dataset's columns in schema order, without those that a file lacks;
+/// first each column's name and type, then row by row each cell as one byte, 0 for null and 1 for a
+/// value, and the value: integers, timestamps and the bits of doubles little-endian, booleans as one
+/// byte, texts as their length in 8 bytes and their bytes.
+#[derive(Debug)]
+pub struct ContentHasher {
+    columns: Vec<(&'static str, ColumnType)>,
+    hasher: blake3::Hasher,
+    scratch: Vec<u8>,
+}
+
+enum Cells<'a> {
+    Int32(&'a Int32Chunked),
+    Int64(&'a Int64Chunked),
+    Float64(&'a Float64Chunked),
+    Boolean(&'a BooleanChunked),
+    String(&'a StringChunked),
+}
+
+impl ContentHasher {
+    /// A hash of the dataset's columns that a file has.
+    pub fn new(dataset: &'static Dataset, has_column: impl Fn(&str) -> bool) -> Self {
+        let columns: Vec<_> = dataset
+            .columns
+            .iter()
+            .filter(|column| has_column(column.name))
+            .map(|column| (column.name, column.ty))
+            .collect();
+        let mut hasher = blake3::Hasher::new();
+        for (name, ty) in &columns {
+            for text in [*name, &ty.to_string()] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        Self { columns, hasher, scratch: Vec::new() }
+    }
+
+    /// Adds the rows of a frame; its columns can stand in any order, others are left out.
+    pub fn update(&mut self, frame: &DataFrame) -> Result<(), RepositoryError> {
+        let columns = self
+            .columns
+            .iter()
+            .map(|(name, ty)| cells(frame.column(name)?, *ty))
+            .collect::<PolarsResult<Vec<_>>>()
+            .map_err(|error| RepositoryError::InvalidFrame {
+                dataset: "content hash".to_owned(),
+                reason: error.to_string(),
+            })?;
+        for row in 0..frame.height() {
+            self.scratch.clear();
+            for column in &columns {
+                encode(&mut self.scratch, column, row);
+            }
+            self.hasher.update(&self.scratch);
+        }
+        Ok(())
+    }
+
+    /// The hash as 64 hexadecimal digits.
+    pub fn finish(self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+}
+
+fn cells(column: &Column, ty: ColumnType) -> PolarsResult<Cells<'_>> {
+    Ok(match ty {
+        ColumnType::Int32 => Cells::Int32(column.i32()?),
+        ColumnType::Int64 => Cells::Int64(column.i64()?),
+        ColumnType::Float64 => Cells::Float64(column.f64()?),
+        ColumnType::Boolean => Cells::Boolean(column.bool()?),
+        ColumnType::String => Cells::String(column.str()?),
+        ColumnType::TimestampUs => Cells::Int64(timestamps(column)?),
+    })
+}
+
+fn encode(out: &mut Vec<u8>, cells: &Cells<'_>, row: usize) {
+    fn fixed<const N: usize>(out: &mut Vec<u8>, value: Option<[u8; N]>) {
+        out.push(u8::from(value.is_some()));
+        out.extend(value.iter().flatten());
+    }
+    match cells {
+        Cells::Int32(values) => fixed(out, values.get(row).map(i32::to_le_bytes)),
+        Cells::Int64(values) => fixed(out, values.get(row).map(i64::to_le_bytes)),
+        Cells::Float64(values) => fixed(out, values.get(row).map(|value| value.to_bits().to_le_bytes())),
+        Cells::Boolean(values) => fixed(out, values.get(row).map(|value| [u8::from(value)])),
+        Cells::String(values) => {
+            let text = values.get(row);
+            fixed(out, text.map(|text| (text.len() as u64).to_le_bytes()));
+            out.extend(text.unwrap_or_default().as_bytes());
+        }
+    }
+}

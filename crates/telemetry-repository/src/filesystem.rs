@@ -1,0 +1,204 @@
+//! Every call to the operating system that publishing and replacing make.
+//!
+//! One small trait, so that tests can stand in for file systems that lack an operation, or fail at
+//! any one call.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Room on a file system for an unprivileged user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Bytes that can still be written.
+    pub(crate) free_bytes: u64,
+    /// Size of the file system in bytes.
+    pub(crate) total_bytes: u64,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) is_directory: bool,
+}
+
+/// The operations, each one system call or the portable equal of it.
+pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
+    /// Room on the file system of an existing path; `None` where that cannot be asked.
+    fn space(&self, path: &Path) -> io::Result<Option<Space>>;
+    /// Makes one directory; an existing one is an error.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Creates and opens a file for writing; an existing one is an error.
+    fn create_new(&self, path: &Path) -> io::Result<File>;
+    /// Writes some of the bytes.
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize>;
+    /// Makes a file's content durable.
+    fn sync_file(&self, file: &File) -> io::Result<()>;
+    /// Makes a directory's entries durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Renames; [`io::ErrorKind::AlreadyExists`] if the new name is taken,
+    /// [`io::ErrorKind::Unsupported`] where this cannot be had atomically.
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name; [`io::ErrorKind::AlreadyExists`] if that is taken.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames, replacing what a file of the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Swaps two names atomically; [`io::ErrorKind::Unsupported`] where there is no such call.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory and everything below it.
+    fn remove_directory_all(&self, path: &Path) -> io::Result<()>;
+    /// The entries of a directory, in no order.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+}
+
+/// The operating system itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OperatingSystem;
+
+impl FileSystem for OperatingSystem {
+    #[cfg(unix)]
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Some(Space {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        }))
+    }
+
+    #[cfg(not(unix))]
+    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+        file.write(bytes)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    #[cfg(unix)]
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        match File::open(path)?.sync_all() {
+            // Some network and user-space file systems cannot sync a directory; nothing else can be done.
+            Err(error) if is_unsupported(&error) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Windows has no such call: entries become durable with the file system's own log.
+    #[cfg(not(unix))]
+    fn sync_directory(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        rename_with_flag(from, to, Flag::NoReplace)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        rename_with_flag(one, other, Flag::Exchange)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_directory_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        fs::read_dir(path)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok(Entry { name: entry.file_name(), is_directory: entry.file_type()?.is_dir() })
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Flag {
+    NoReplace,
+    Exchange,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_with_flag(from: &Path, to: &Path, flag: Flag) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags};
+    let flags = match flag {
+        Flag::NoReplace => RenameFlags::NOREPLACE,
+        Flag::Exchange => RenameFlags::EXCHANGE,
+    };
+    rustix::fs::renameat_with(CWD, from, CWD, to, flags).map_err(|error| {
+        let error = io::Error::from(error);
+        if is_unsupported(&error) { io::ErrorKind::Unsupported.into() } else { error }
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_with_flag(_from: &Path, _to: &Path, _flag: Flag) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// File systems answer to a call or flag that they do not know with EINVAL, ENOSYS or ENOTSUP.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// Renames to a name that must be free, by the best means that the file system has.
+pub(crate) fn rename_to_free_name(system: &dyn FileSystem, from: &Path, to: &Path) -> io::Result<()> {
+    match system.rename_no_replace(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        result => return result,
+    }
+    match system.link(from, to) {
+        Ok(()) => system.remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Directories, and file systems without hard links. The name is random or guarded by the
+        // date's lock, so that nobody else makes it between the two calls.
+        Err(_) if to.try_exists()? => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => system.rename(from, to),
+    }
+}
+
+/// Makes a directory and those above it up to the lake, each durable in the one above.
+pub(crate) fn create_directories(system: &dyn FileSystem, lake: &Path, path: &Path) -> io::Result<()> {
+    match system.create_directory(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path != lake => {
+            let Some(parent) = path.parent() else { return Err(error) };
+            create_directories(system, lake, parent)?;
+            return create_directories(system, lake, path);
+        }
+        Err(error) => return Err(error),
+    }
+    path.parent().map_or(Ok(()), |parent| system.sync_directory(parent))
+}

@@ -1,0 +1,138 @@
+//! A lake: one directory, the datasets in it, and what lies beside them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use telemetry_schema::{Dataset, HOST_METRICS, HostId};
+
+use crate::error::{IoContext as _, RepositoryError};
+use crate::filesystem::{FileSystem, OperatingSystem};
+use crate::host_metrics::HostMetricsRepository;
+use crate::layout::{STATE, STATE_OF_LAKE, date_directory};
+use crate::lock::{self, Holder, Lock, open_lock_file};
+use crate::publish::Exclusion;
+use crate::staging::{Cleaned, Staging};
+use crate::state;
+use crate::store::DatasetStore;
+use crate::views;
+
+/// A lake on disk. Cheap to clone; clones share one staging session.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    root: PathBuf,
+    system: Arc<dyn FileSystem>,
+    staging: Staging,
+}
+
+impl Lake {
+    /// The lake in that directory. Touches nothing: directories are made when something is written,
+    /// and the lake's own parent must then exist.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self::with_file_system(root, Arc::new(OperatingSystem))
+    }
+
+    pub(crate) fn with_file_system(root: impl Into<PathBuf>, system: Arc<dyn FileSystem>) -> Self {
+        let root = root.into();
+        let root = std::path::absolute(&root).unwrap_or(root);
+        Self { staging: Staging::new(&root), root, system }
+    }
+
+    /// The lake's directory, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn system(&self) -> &Arc<dyn FileSystem> {
+        &self.system
+    }
+
+    pub(crate) fn staging(&self) -> &Staging {
+        &self.staging
+    }
+
+    /// The Silver samples of hosts.
+    pub fn host_metrics(&self) -> HostMetricsRepository {
+        HostMetricsRepository::new(self.store(&HOST_METRICS, HOST_METRICS.name.to_owned()))
+    }
+
+    /// Any dataset; the name is the table's own, or that of a variant with the same columns (a rollup
+    /// of another interval).
+    pub fn store(&self, dataset: &'static Dataset, name: String) -> DatasetStore {
+        DatasetStore::new(self.clone(), dataset, name)
+    }
+
+    /// Takes the lock that one collector a host and lake holds.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Locked`] at once if another has it.
+    pub fn lock_collector(&self, host: &HostId, holder: &Holder) -> Result<Lock, RepositoryError> {
+        let what = format!("the collector of {host}");
+        lock::lock(&self.root, &self.state_directory(host.as_str()), ("collector", what), holder)
+    }
+
+    /// Takes the lock that one builder of Gold a lake holds.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Locked`] at once if another has it.
+    pub fn lock_rollup(&self, holder: &Holder) -> Result<Lock, RepositoryError> {
+        let what = ("rollup", "the rollup".to_owned());
+        lock::lock(&self.root, &self.state_directory(STATE_OF_LAKE), what, holder)
+    }
+
+    /// Waits for the lock of a date; it ends when the file is dropped.
+    pub(crate) fn lock_date(
+        &self,
+        dataset: &str,
+        date: NaiveDate,
+        exclusion: Exclusion,
+    ) -> Result<File, RepositoryError> {
+        let name = format!("{}.lock", date_directory(date));
+        let path = self.state_directory(STATE_OF_LAKE).join(dataset).join(name);
+        let file = open_lock_file(&self.root, &path)?;
+        match exclusion {
+            Exclusion::Shared => file.lock_shared(),
+            Exclusion::Exclusive => file.lock(),
+        }
+        .at("lock", &path)?;
+        Ok(file)
+    }
+
+    /// What a program of this host saved under that name; `None` also if it is damaged or cannot be
+    /// read, after a warning.
+    ///
+    /// # Errors
+    /// None at present: state is something that its owner can do without.
+    pub fn load_state(&self, host: &HostId, name: &str) -> Result<Option<String>, RepositoryError> {
+        Ok(state::load(&self.state_directory(host.as_str()), name))
+    }
+
+    /// Replaces `.state/<host>/<name>.json` atomically; the text must be JSON. Not synced: a power cut
+    /// may bring back the previous text, or none.
+    pub fn save_state(&self, host: &HostId, name: &str, text: &str) -> Result<(), RepositoryError> {
+        state::save(&self.root, &self.state_directory(host.as_str()), name, text)
+    }
+
+    /// Removes what ended processes left unfinished, and replaced dates that have been in the trash
+    /// for an hour at `now`. Safe beside running processes; does nothing where there is no lake.
+    pub fn clean_staging(&self, now: DateTime<Utc>) -> Result<Cleaned, RepositoryError> {
+        Ok(Cleaned {
+            orphans: self.staging.remove_orphans(self.system.as_ref())?,
+            trashed: self.staging.empty_trash(self.system.as_ref(), now)?,
+        })
+    }
+
+    /// The DuckDB statements that create a view for each dataset, with the rollup of that interval.
+    /// A dataset without files gets an empty view with the right columns.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotUnicode`] if SQL cannot spell the lake's path.
+    pub fn views_sql(&self, interval_minutes: u32) -> Result<String, RepositoryError> {
+        views::sql(self, interval_minutes)
+    }
+
+    fn state_directory(&self, owner: &str) -> PathBuf {
+        self.root.join(STATE).join(owner)
+    }
+}

@@ -1,0 +1,224 @@
+//! Where things are in a lake, and what file names say.
+//!
+//! Names are parsed from the right, since a host identifier is the only part of free form. What does
+//! not parse is [`FileName::Other`] and is opened rather than pruned.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use telemetry_schema::{Dataset, HostId, MICROS_PER_SECOND};
+use thiserror::Error;
+
+/// Where files are built, beside the datasets and on the same file system.
+pub(crate) const STAGING: &str = ".staging";
+/// Where replaced dates wait for an hour, for readers that have just listed them.
+pub(crate) const TRASH: &str = ".trash";
+/// Where damaged files go; nothing there is ever deleted by us.
+pub(crate) const QUARANTINE: &str = ".quarantine";
+/// What programs remember between runs, and locks.
+pub(crate) const STATE: &str = ".state";
+/// In [`STATE`], what belongs to no host: `@` occurs in no host identifier.
+pub(crate) const STATE_OF_LAKE: &str = "@lake";
+/// The host part of the name of a file with several hosts.
+const ALL_HOSTS: &str = "@all";
+const EXTENSION: &str = "parquet";
+const SEPARATOR: &str = "__";
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+const DATE_PREFIX: &str = "date=";
+
+/// The directory of a dataset: `LAKE/<layer>/<name>`.
+pub(crate) fn dataset_directory(lake: &Path, dataset: &Dataset, name: &str) -> PathBuf {
+    lake.join(dataset.layer.directory()).join(name)
+}
+
+/// The name of a date's directory: `date=2026-11-21`.
+pub(crate) fn date_directory(date: NaiveDate) -> String {
+    format!("{DATE_PREFIX}{date}")
+}
+
+/// The date of a directory name; `None` for anything that [`date_directory`] does not make.
+pub(crate) fn parse_date_directory(name: &str) -> Option<NaiveDate> {
+    let date = name.strip_prefix(DATE_PREFIX)?.parse().ok()?;
+    (date_directory(date) == name).then_some(date)
+}
+
+/// Whether a file name is one that readers of the lake pick up.
+pub(crate) fn is_parquet(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == EXTENSION)
+}
+
+/// A text that is no file name of that kind.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not the name of a {kind} file")]
+pub struct FileNameError {
+    text: String,
+    kind: &'static str,
+}
+
+/// What the name of a published file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileName {
+    /// Silver.
+    Sample(SampleFileName),
+    /// Gold.
+    Rollup(RollupFileName),
+    /// A foreign name: says nothing, so the file has to be opened.
+    Other,
+}
+
+impl FileName {
+    /// Parses either form.
+    pub fn parse(name: &str) -> Self {
+        if let Ok(name) = name.parse() {
+            return Self::Sample(name);
+        }
+        name.parse().map_or(Self::Other, Self::Rollup)
+    }
+
+    /// The name of a sample file.
+    pub fn sample(&self) -> Option<&SampleFileName> {
+        if let Self::Sample(name) = self { Some(name) } else { None }
+    }
+
+    /// The name of a rollup file.
+    pub fn rollup(&self) -> Option<&RollupFileName> {
+        if let Self::Rollup(name) = self { Some(name) } else { None }
+    }
+}
+
+/// `<host>__<first>__<last>__r<rows>__<unique>.parquet`; times are whole seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleFileName {
+    /// The host of all rows; `None` (`@all`) if there are several.
+    pub host: Option<HostId>,
+    /// The first sample's second, rounded down.
+    pub first: DateTime<Utc>,
+    /// The last sample's second, rounded up; inclusive.
+    pub last: DateTime<Utc>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Lower-case letters, digits and `-`; makes the name unique for ever.
+    pub unique: String,
+}
+
+impl SampleFileName {
+    /// A name for rows from `first_us` to `last_us` (microseconds since 1970, inclusive).
+    pub(crate) fn covering(host: Option<HostId>, (first_us, last_us): (i64, i64), rows: u64) -> Self {
+        let second = |us: i64| DateTime::from_timestamp(us, 0).unwrap_or_default();
+        Self {
+            host,
+            first: second(first_us.div_euclid(MICROS_PER_SECOND)),
+            last: second(last_us.div_euclid(MICROS_PER_SECOND) + i64::from(last_us % MICROS_PER_SECOND != 0)),
+            rows,
+            unique: unique(),
+        }
+    }
+
+    /// The same name with another unique part.
+    pub(crate) fn renamed(&self) -> Self {
+        Self { unique: unique(), ..self.clone() }
+    }
+}
+
+impl fmt::Display for SampleFileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, first, last, rows, unique } = self;
+        let host = host.as_ref().map_or(ALL_HOSTS, HostId::as_str);
+        let (first, last) = (first.format(TIME_FORMAT), last.format(TIME_FORMAT));
+        write!(f, "{host}__{first}__{last}__r{rows}__{unique}.{EXTENSION}")
+    }
+}
+
+impl FromStr for SampleFileName {
+    type Err = FileNameError;
+
+    fn from_str(text: &str) -> Result<Self, FileNameError> {
+        parse_sample(text).ok_or_else(|| FileNameError { text: text.to_owned(), kind: "sample" })
+    }
+}
+
+fn parse_sample(text: &str) -> Option<SampleFileName> {
+    let stem = text.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+    let mut parts = stem.rsplitn(5, SEPARATOR);
+    let unique = parts.next()?;
+    let rows = number(parts.next()?, "r")?;
+    let (last, first) = (time(parts.next()?)?, time(parts.next()?)?);
+    let host = match parts.next()? {
+        ALL_HOSTS => None,
+        host => Some(HostId::parse(host).ok()?),
+    };
+    let is_unique = !unique.is_empty() && unique.bytes().all(is_unique_byte);
+    (is_unique && first <= last).then(|| SampleFileName {
+        host,
+        first,
+        last,
+        rows,
+        unique: unique.to_owned(),
+    })
+}
+
+fn is_unique_byte(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte.is_ascii_lowercase() || byte == b'-'
+}
+
+/// `rollup__<date>__g<generation>__d<16 hex>__<open|final>.parquet`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupFileName {
+    /// The UTC date of all rows.
+    pub date: NaiveDate,
+    /// Raised by one with every replacement of the date, so that no name is used twice.
+    pub generation: u64,
+    /// Of everything that the rows were made from.
+    pub digest: u64,
+    /// Whether every bucket is final.
+    pub is_final: bool,
+}
+
+impl fmt::Display for RollupFileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, generation, digest, is_final } = self;
+        let state = if *is_final { "final" } else { "open" };
+        write!(f, "rollup__{date}__g{generation}__d{digest:016x}__{state}.{EXTENSION}")
+    }
+}
+
+impl FromStr for RollupFileName {
+    type Err = FileNameError;
+
+    fn from_str(text: &str) -> Result<Self, FileNameError> {
+        parse_rollup(text)
+            .filter(|name| name.to_string() == text)
+            .ok_or_else(|| FileNameError { text: text.to_owned(), kind: "rollup" })
+    }
+}
+
+fn parse_rollup(text: &str) -> Option<RollupFileName> {
+    let stem = text.strip_prefix("rollup__")?.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+    let mut parts = stem.splitn(4, SEPARATOR);
+    let date = parts.next()?.parse().ok()?;
+    let generation = number(parts.next()?, "g")?;
+    let digest = u64::from_str_radix(parts.next()?.strip_prefix('d')?, 16).ok()?;
+    let is_final = match parts.next()? {
+        "final" => true,
+        "open" => false,
+        _ => return None,
+    };
+    Some(RollupFileName { date, generation, digest, is_final })
+}
+
+fn number(part: &str, prefix: &str) -> Option<u64> {
+    let digits = part.strip_prefix(prefix)?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn time(part: &str) -> Option<DateTime<Utc>> {
+    let parsed = NaiveDateTime::parse_from_str(part, TIME_FORMAT).ok()?.and_utc();
+    (parsed.format(TIME_FORMAT).to_string() == part).then_some(parsed)
+}
+
+/// Twelve hexadecimal digits that no other file, process or run has.
+pub(crate) fn unique() -> String {
+    format!("{:012x}", fastrand::u64(..1 << 48))
+}

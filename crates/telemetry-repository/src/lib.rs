@@ -1,0 +1,39 @@
+//! The telemetry lake on disk: the only crate that knows its directory layout and Parquet.
+//!
+//! A [`Lake`] is a directory. Silver samples are appended through [`HostMetricsRepository`]; every
+//! dataset is listed, read and, date by date, replaced through [`DatasetStore`]. Published files are
+//! immutable and whole: they are built in a staging directory beside the datasets, synced, validated
+//! and then renamed into place, so that a reader never meets half a file.
+//!
+//! The crate never reads the clock: where an age matters, the present is an argument.
+
+mod content_hash;
+mod error;
+mod filesystem;
+mod footer;
+mod frame;
+mod host_metrics;
+mod lake;
+mod layout;
+mod lock;
+mod parquet;
+mod publish;
+mod replace;
+mod scan;
+mod staging;
+mod state;
+mod store;
+mod views;
+
+pub use content_hash::ContentHasher;
+pub use error::RepositoryError;
+pub use footer::{Footer, keys};
+pub use frame::{data_type, empty_frame, frame_from_rows, rows_from_frame};
+pub use host_metrics::{Appended, HostMetricsRepository, Nulled, Refused};
+pub use lake::Lake;
+pub use layout::{FileName, FileNameError, RollupFileName, SampleFileName};
+pub use lock::{Holder, Lock};
+pub use parquet::RowGroups;
+pub use scan::{DataFile, Selection};
+pub use staging::Cleaned;
+pub use store::{DatasetStore, Replaced};

@@ -1,0 +1,318 @@
+//! Parquet files, written and read with the contract's settings.
+//!
+//! Reading trusts nothing: whatever polars makes of a damaged file, an error or a panic, becomes
+//! [`RepositoryError::Damaged`] here. Only the footer and the wanted column chunks are read, by plain
+//! reads: a memory map would turn a failing card into a signal instead of an error.
+
+use std::fs::File;
+use std::io::{BufWriter, Cursor, Read as _, Seek as _, SeekFrom, Write};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
+use polars::prelude::*;
+use telemetry_schema::{Column as SchemaColumn, Dataset, Presence};
+
+use crate::error::{IoContext as _, RepositoryError};
+use crate::footer::Footer;
+use crate::frame::data_type;
+
+/// Rows of a row group: the unit in which files are read.
+pub(crate) const ROW_GROUP_ROWS: usize = 122_880;
+/// Bytes read at once from the end of a file: all of a file of minutes, the footer of a larger one.
+const TAIL_BYTES: u64 = 64 * 1024;
+/// Length and magic at the very end.
+const TRAILER_BYTES: u64 = 8;
+const MAGIC: &[u8; 4] = b"PAR1";
+/// The Arrow schema as polars stores it; the Parquet types say all that the datasets need.
+const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Writes a frame as one Parquet file; on the calling thread only, since a one-shot collector should
+/// not pay for a thread pool.
+pub(crate) fn write(
+    frame: &DataFrame,
+    key_values: Vec<(String, String)>,
+    sink: impl Write,
+) -> PolarsResult<()> {
+    let mut buffer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, sink);
+    let mut writer = ParquetWriter::new(&mut buffer)
+        // No level means zstd's own default, which is 3; polars does not export the type that says so.
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_statistics(StatisticsOptions::default())
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(key_values)))
+        .set_parallel(false)
+        .batched(frame.schema())?;
+    for offset in (0..frame.height()).step_by(ROW_GROUP_ROWS) {
+        let mut group = frame.slice(offset as i64, ROW_GROUP_ROWS);
+        writer.write_batch(group.rechunk_mut())?;
+    }
+    writer.finish()?;
+    drop(writer);
+    buffer.flush()?;
+    Ok(())
+}
+
+/// An open file whose footer has been read.
+pub(crate) struct ParquetFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    /// The end of the file; all of it if it is small.
+    tail: Vec<u8>,
+    metadata: FileMetadataRef,
+    footer: Footer,
+}
+
+impl ParquetFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, RepositoryError> {
+        let mut file = File::open(path).at("open", path)?;
+        let size = file.metadata().at("read", path)?.len();
+        let mut tail = read_range(&mut file, size.saturating_sub(TAIL_BYTES)..size, path)?;
+        let footer_bytes = footer_bytes(&tail).filter(|bytes| *bytes + MAGIC.len() as u64 <= size);
+        let Some(footer_bytes) = footer_bytes else {
+            return Err(RepositoryError::damaged(path, format!("{size} bytes without a Parquet footer")));
+        };
+        if footer_bytes > tail.len() as u64 {
+            tail = read_range(&mut file, size - footer_bytes..size, path)?;
+        }
+        let (metadata, footer) = contained(path, || parse_footer(&tail))?;
+        Ok(Self { path: path.to_owned(), file, size, tail, metadata, footer })
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// The smallest and largest value in a column of 64-bit integers or timestamps, by the statistics
+    /// of its row groups; `None` where one has none.
+    pub(crate) fn integer_range(&self, column: &str) -> Result<Option<(i64, i64)>, RepositoryError> {
+        contained(&self.path, || {
+            let mut range: Option<(i64, i64)> = None;
+            for group in &self.metadata.row_groups {
+                let chunk = group.columns_under_root_iter(column).and_then(|mut chunks| chunks.next());
+                let statistics =
+                    chunk.and_then(|chunk| chunk.statistics(&self.metadata.footer_buf)).transpose()?;
+                let statistics = statistics.as_ref().and_then(|statistics| statistics.as_int64());
+                let Some((min, max)) = statistics.and_then(|s| s.min_value.zip(s.max_value)) else {
+                    return Ok(None);
+                };
+                range = Some(range.map_or((min, max), |(low, high)| (low.min(min), high.max(max))));
+            }
+            Ok(range)
+        })
+    }
+
+    /// Reads the columns of one row group.
+    fn read_group(
+        &mut self,
+        group: usize,
+        columns: &[&'static SchemaColumn],
+    ) -> Result<DataFrame, RepositoryError> {
+        let metadata = single_group(&self.metadata, group);
+        let schema = contained(&self.path, || schema_of(&metadata))?;
+        let present = self.check_types(&schema, columns)?;
+        let rows = metadata.num_rows;
+        if present.is_empty() {
+            return complete(&DataFrame::empty(), columns, rows)
+                .map_err(|error| self.damaged(first_line(&error)));
+        }
+        let bytes = self.chunks(&metadata, &present)?;
+        let frame = contained(&self.path, || {
+            let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
+            reader.set_metadata(metadata);
+            let names = present.iter().map(|column| column.name.to_owned()).collect();
+            reader.with_columns(Some(names)).finish()
+        })?;
+        let frame = complete(&frame, columns, rows).map_err(|error| self.damaged(first_line(&error)))?;
+        self.check_keys(&frame, columns)?;
+        Ok(frame)
+    }
+
+    /// The wanted columns that the file has, if they have the types of the dataset.
+    fn check_types(
+        &self,
+        schema: &Schema,
+        columns: &[&'static SchemaColumn],
+    ) -> Result<Vec<&'static SchemaColumn>, RepositoryError> {
+        let mut present = Vec::with_capacity(columns.len());
+        for column in columns {
+            match schema.get(column.name) {
+                Some(found) if *found == data_type(column.ty) => present.push(*column),
+                Some(found) => {
+                    return Err(self.damaged(format!("column {} is {found}, not {}", column.name, column.ty)));
+                }
+                None if column.presence == Presence::Key => {
+                    return Err(self.damaged(format!("column {} of the key is missing", column.name)));
+                }
+                None => {}
+            }
+        }
+        Ok(present)
+    }
+
+    fn check_keys(&self, frame: &DataFrame, columns: &[&SchemaColumn]) -> Result<(), RepositoryError> {
+        for (column, schema) in frame.columns().iter().zip(columns) {
+            if schema.presence == Presence::Key && column.null_count() > 0 {
+                return Err(self.damaged(format!("column {} of the key has nulls", schema.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file as far as these columns need them. Where the file is larger than its
+    /// tail, the rest stays zero, and untouched zero pages take no memory.
+    fn chunks(
+        &mut self,
+        metadata: &FileMetadata,
+        columns: &[&SchemaColumn],
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let ranges = contained(&self.path, || {
+            let chunks = metadata.row_groups.iter().flat_map(|group| {
+                columns.iter().filter_map(|column| group.columns_under_root_iter(column.name)).flatten()
+            });
+            Ok(chunks.map(|chunk| chunk.byte_range()).collect::<Vec<Range<u64>>>())
+        })?;
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.size) {
+            return Err(self.damaged("column chunks reach beyond the end".to_owned()));
+        }
+        if self.tail.len() as u64 == self.size {
+            return Ok(self.tail.clone());
+        }
+        let mut bytes = vec![0; self.size as usize];
+        for range in ranges {
+            let target = &mut bytes[range.start as usize..range.end as usize];
+            self.file.seek(SeekFrom::Start(range.start)).at("read", &self.path)?;
+            self.file.read_exact(target).at("read", &self.path)?;
+        }
+        Ok(bytes)
+    }
+
+    fn damaged(&self, reason: String) -> RepositoryError {
+        RepositoryError::damaged(&self.path, reason)
+    }
+}
+
+/// A file's rows, one row group at a time; each frame has the wanted columns in the wanted order,
+/// null where the file lacks one.
+pub struct RowGroups {
+    file: ParquetFile,
+    columns: Vec<&'static SchemaColumn>,
+    next: usize,
+}
+
+impl RowGroups {
+    pub(crate) fn open(
+        path: &Path,
+        dataset: &'static Dataset,
+        columns: Vec<&'static SchemaColumn>,
+    ) -> Result<Self, RepositoryError> {
+        let file = ParquetFile::open(path)?;
+        if let Some(version) =
+            file.footer.schema_version().filter(|version| *version > dataset.schema_version)
+        {
+            let (path, known) = (path.display(), dataset.schema_version);
+            tracing::warn!(%path, version, known, "file has a newer schema, columns unknown here are ignored");
+        }
+        Ok(Self { file, columns, next: 0 })
+    }
+
+    /// What the footer says.
+    pub fn footer(&self) -> &Footer {
+        self.file.footer()
+    }
+
+    /// The columns of each frame, in order.
+    pub fn columns(&self) -> &[&'static SchemaColumn] {
+        &self.columns
+    }
+}
+
+impl Iterator for RowGroups {
+    type Item = Result<DataFrame, RepositoryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let group = self.next;
+        self.next += 1;
+        (group < self.file.footer.row_groups).then(|| self.file.read_group(group, &self.columns))
+    }
+}
+
+/// Runs the Parquet library on bytes from disk: its errors and its panics both mean that they are
+/// damaged. The only place where panics are caught.
+fn contained<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T, RepositoryError> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| RepositoryError::damaged(path, first_line(&error))),
+        Err(_) => Err(RepositoryError::damaged(path, "the Parquet library gave up on it")),
+    }
+}
+
+fn first_line(error: &PolarsError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Reads a range of the file; a file that is shorter than it was a moment ago is damaged.
+fn read_range(file: &mut File, range: Range<u64>, path: &Path) -> Result<Vec<u8>, RepositoryError> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.seek(SeekFrom::Start(range.start)).at("read", path)?;
+    file.read_exact(&mut bytes).at("read", path)?;
+    Ok(bytes)
+}
+
+/// Length of footer and trailer; `None` if the file does not end as a Parquet file does.
+fn footer_bytes(tail: &[u8]) -> Option<u64> {
+    let (_, trailer) = tail.split_last_chunk::<{ TRAILER_BYTES as usize }>()?;
+    let (length, magic) = trailer.split_first_chunk::<4>()?;
+    (magic == MAGIC).then(|| u64::from(u32::from_le_bytes(*length)) + TRAILER_BYTES)
+}
+
+fn parse_footer(tail: &[u8]) -> PolarsResult<(FileMetadataRef, Footer)> {
+    // The reader counts from the end, so that the tail of a file is as good as all of it.
+    let mut reader = ParquetReader::new(Cursor::new(tail));
+    let metadata = reader.get_metadata()?.clone();
+    let group_rows =
+        metadata.row_groups.iter().try_fold(0usize, |sum, group| sum.checked_add(group.num_rows()));
+    polars_ensure!(group_rows == Some(metadata.num_rows), ComputeError: "row groups do not add up to the rows");
+    let pairs = metadata.key_value_metadata().iter().flatten();
+    let key_values = pairs
+        .filter(|pair| pair.key != ARROW_SCHEMA_KEY)
+        .map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default()))
+        .collect();
+    let footer = Footer { rows: metadata.num_rows as u64, row_groups: metadata.row_groups.len(), key_values };
+    Ok((metadata, footer))
+}
+
+/// The metadata of a file that has only this row group.
+fn single_group(metadata: &FileMetadata, group: usize) -> FileMetadataRef {
+    let row_group = metadata.row_groups[group].clone();
+    Arc::new(FileMetadata {
+        version: metadata.version,
+        num_rows: row_group.num_rows(),
+        max_row_group_height: row_group.num_rows(),
+        created_by: None,
+        row_groups: vec![row_group],
+        key_value_metadata: None,
+        schema_descr: metadata.schema_descr.clone(),
+        column_orders: None,
+        footer_buf: metadata.footer_buf.clone(),
+    })
+}
+
+fn schema_of(metadata: &FileMetadata) -> PolarsResult<Schema> {
+    Ok(Schema::from_arrow_schema(&infer_schema(metadata)?))
+}
+
+/// All wanted columns in order, null where the file has none.
+fn complete(frame: &DataFrame, columns: &[&SchemaColumn], rows: usize) -> PolarsResult<DataFrame> {
+    let columns = columns.iter().map(|column| match frame.column(column.name) {
+        Ok(found) => found.clone(),
+        Err(_) => Column::full_null(column.name.into(), rows, &data_type(column.ty)),
+    });
+    DataFrame::new(rows, columns.collect())
+}

@@ -1,0 +1,174 @@
+//! `LAKE/.staging` and `LAKE/.trash`: what is not yet, and what is no longer, part of a dataset.
+//!
+//! Everything that a process builds carries the name of its session, and the session's lock file is
+//! locked for as long as the process lives. What belongs to a session whose lock is free is an orphan.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{IoContext as _, RepositoryError};
+use crate::filesystem::FileSystem;
+use crate::layout::{STAGING, TRASH, unique};
+use crate::lock::{make_directories, open_lock_file};
+
+const LOCK_EXTENSION: &str = "lock";
+/// How long a replaced date stays, for readers that have just listed it.
+const TRASH_AGE: Duration = Duration::from_secs(3600);
+
+/// What [`crate::Lake::clean`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Unfinished files and directories of processes that have ended.
+    pub orphans: usize,
+    /// Replaced dates that are older than an hour.
+    pub trashed: usize,
+}
+
+/// The staging directory as one process uses it; all clones of a lake share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Staging {
+    lake: PathBuf,
+    session: Arc<Mutex<Option<Session>>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    name: String,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.lock_path) {
+            tracing::debug!(path = %self.lock_path.display(), %error, "staging lock stays behind");
+        }
+    }
+}
+
+impl Staging {
+    pub(crate) fn new(lake: &Path) -> Self {
+        Self { lake: lake.to_owned(), session: Arc::default() }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.lake.join(STAGING)
+    }
+
+    /// A path in staging that nobody else uses; the staging directory exists when this returns.
+    pub(crate) fn new_path(&self, suffix: &str) -> Result<PathBuf, RepositoryError> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.is_none() {
+            *session = Some(self.begin()?);
+        }
+        let name = session.as_ref().map_or("", |session| session.name.as_str());
+        Ok(self.directory().join(format!("{name}__{}{suffix}", unique())))
+    }
+
+    fn begin(&self) -> Result<Session, RepositoryError> {
+        loop {
+            let name = unique();
+            let lock_path = self.directory().join(format!("{name}.{LOCK_EXTENSION}"));
+            let lock = open_lock_file(&self.lake, &lock_path)?;
+            // A cleaner may have met the file before it was locked, and removed it.
+            let is_ours = lock.try_lock().is_ok() && lock_path.try_exists().at("look up", &lock_path)?;
+            if is_ours {
+                return Ok(Session { name, lock_path, _lock: lock });
+            }
+        }
+    }
+
+    /// Removes what ended processes left behind. Directories go to the trash instead: one may be a
+    /// replaced date that somebody still reads.
+    pub(crate) fn remove_orphans(&self, system: &dyn FileSystem) -> Result<usize, RepositoryError> {
+        let directory = self.directory();
+        let names = list(system, &directory)?;
+        let mut orphans = 0;
+        for lock_name in names.iter().filter(|name| name.ends_with(LOCK_EXTENSION)) {
+            let lock_path = directory.join(lock_name);
+            let Some(_lock) = try_lock_existing(&lock_path)? else { continue };
+            let prefix = lock_name.trim_end_matches(LOCK_EXTENSION).trim_end_matches('.');
+            // Listed again: the session may have gone on between the first listing and its end.
+            for name in
+                list(system, &directory)?.iter().filter(|name| name.starts_with(&format!("{prefix}__")))
+            {
+                self.discard(system, &directory.join(name))?;
+                tracing::info!(name, "removed an unfinished file of an ended process");
+                orphans += 1;
+            }
+            ignore_missing(fs::remove_file(&lock_path)).at("remove", &lock_path)?;
+        }
+        Ok(orphans)
+    }
+
+    fn discard(&self, system: &dyn FileSystem, path: &Path) -> Result<(), RepositoryError> {
+        if path.is_dir() {
+            return self.trash(system, path);
+        }
+        ignore_missing(system.remove_file(path)).at("remove", path)
+    }
+
+    /// Moves a directory or file into a new directory of the trash, whose modification time says
+    /// since when it has been there.
+    pub(crate) fn trash(&self, system: &dyn FileSystem, path: &Path) -> Result<(), RepositoryError> {
+        let Some(name) = path.file_name() else { return Ok(()) };
+        let bin = self.lake.join(TRASH).join(unique());
+        make_directories(&self.lake, &self.lake.join(TRASH))?;
+        system.create_directory(&bin).at("create", &bin)?;
+        system.rename(path, &bin.join(name)).at("move to the trash", path)
+    }
+
+    /// Deletes what has been in the trash for an hour.
+    pub(crate) fn empty_trash(
+        &self,
+        system: &dyn FileSystem,
+        now: DateTime<Utc>,
+    ) -> Result<usize, RepositoryError> {
+        let trash = self.lake.join(TRASH);
+        let mut removed = 0;
+        for name in list(system, &trash)? {
+            let path = trash.join(name);
+            let Ok(since) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { continue };
+            let is_old = (now - DateTime::<Utc>::from(since)).to_std().is_ok_and(|age| age >= TRASH_AGE);
+            if is_old {
+                ignore_missing(system.remove_directory_all(&path)).at("remove", &path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn list(system: &dyn FileSystem, directory: &Path) -> Result<Vec<String>, RepositoryError> {
+    match system.list(directory) {
+        Ok(entries) => Ok(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(RepositoryError::io("list", directory, error)),
+    }
+}
+
+/// The lock of an existing file, unless somebody holds it.
+fn try_lock_existing(path: &Path) -> Result<Option<File>, RepositoryError> {
+    let file = match fs::OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RepositoryError::io("open", path, error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(RepositoryError::io("lock", path, error)),
+    }
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,227 @@
+//! One dataset of a lake: list, read, replace a date, set a damaged file aside.
+
+use std::io;
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use polars::prelude::DataFrame;
+use telemetry_schema::{Column, Dataset};
+
+use crate::content_hash::ContentHasher;
+use crate::error::{IoContext as _, RepositoryError};
+use crate::filesystem::{create_directories, rename_to_free_name};
+use crate::footer::{Footer, describe_columns, keys};
+use crate::frame::empty_frame;
+use crate::lake::Lake;
+use crate::layout::{
+    FileName, QUARANTINE, RollupFileName, dataset_directory, date_directory, is_parquet,
+    parse_date_directory, unique,
+};
+use crate::lock::directories_made;
+use crate::parquet::{ParquetFile, RowGroups};
+use crate::publish::{Exclusion, stage};
+use crate::replace::{StagedDate, replace};
+use crate::scan::{DataFile, Selection};
+
+/// A dataset under its name in one lake.
+#[derive(Debug, Clone)]
+pub struct DatasetStore {
+    lake: Lake,
+    dataset: &'static Dataset,
+    name: String,
+}
+
+/// A date that has been replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// The new file.
+    pub path: PathBuf,
+    /// Its number of rows.
+    pub rows: usize,
+    /// BLAKE3 of its rows, see [`ContentHasher`].
+    pub content_hash: String,
+}
+
+impl DatasetStore {
+    pub(crate) fn new(lake: Lake, dataset: &'static Dataset, name: String) -> Self {
+        Self { lake, dataset, name }
+    }
+
+    /// The table of columns.
+    pub fn dataset(&self) -> &'static Dataset {
+        self.dataset
+    }
+
+    /// The name of directory and view.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// The dataset's directory.
+    pub fn directory(&self) -> PathBuf {
+        dataset_directory(self.lake.root(), self.dataset, &self.name)
+    }
+
+    pub(crate) fn date_path(&self, date: NaiveDate) -> PathBuf {
+        self.directory().join(date_directory(date))
+    }
+
+    /// The dates that have a directory, ascending.
+    pub fn dates(&self) -> Result<Vec<NaiveDate>, RepositoryError> {
+        let directory = self.directory();
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result.at("list", &directory)?,
+        };
+        let mut dates = Vec::new();
+        for entry in entries {
+            let name = entry.at("list", &directory)?.file_name();
+            dates.extend(name.to_str().and_then(parse_date_directory));
+        }
+        dates.sort_unstable();
+        Ok(dates)
+    }
+
+    /// The files that can hold selected rows, by date and name: directories and names decide, no
+    /// file is opened.
+    pub fn files(&self, selection: &Selection) -> Result<Vec<DataFile>, RepositoryError> {
+        let mut files = Vec::new();
+        for date in self.dates()?.into_iter().filter(|date| selection.wants_date(*date)) {
+            files.extend(self.files_on(date)?.into_iter().filter(|file| selection.wants_file(&file.name)));
+        }
+        Ok(files)
+    }
+
+    /// All files of a date, by name; none if there is no such date.
+    pub fn files_on(&self, date: NaiveDate) -> Result<Vec<DataFile>, RepositoryError> {
+        let directory = self.date_path(date);
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result.at("list", &directory)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.at("list", &directory)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !is_parquet(&name) {
+                tracing::debug!(path = %entry.path().display(), "not a Parquet file, left out");
+                continue;
+            }
+            match entry.metadata() {
+                Ok(metadata) => files.push(DataFile {
+                    path: entry.path(),
+                    date,
+                    size: metadata.len(),
+                    name: FileName::parse(&name),
+                }),
+                // Replaced or set aside since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(RepositoryError::io("read", &entry.path(), error)),
+            }
+        }
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
+    }
+
+    /// A file's rows with these columns, in this order and in the types of the dataset: null where
+    /// the file has no such column, which an older one may not. What the dataset does not know is
+    /// ignored; if the file is of a newer schema, with a warning.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Damaged`] if the file or a column of it is not what the dataset says;
+    /// [`RepositoryError::InvalidFrame`] if a wanted column is not one of the dataset.
+    pub fn read(&self, file: &DataFile, columns: &[&str]) -> Result<DataFrame, RepositoryError> {
+        let groups = self.read_row_groups(file, columns)?;
+        let mut frame = empty_frame(groups.columns().iter().copied());
+        for group in groups {
+            frame
+                .vstack_mut_owned(group?)
+                .map_err(|error| RepositoryError::damaged(&file.path, error.to_string()))?;
+        }
+        Ok(frame)
+    }
+
+    /// As [`DatasetStore::read`], one row group at a time.
+    pub fn read_row_groups(&self, file: &DataFile, columns: &[&str]) -> Result<RowGroups, RepositoryError> {
+        let columns = columns.iter().map(|name| self.column(name)).collect::<Result<_, _>>()?;
+        RowGroups::open(&file.path, self.dataset, columns)
+    }
+
+    fn column(&self, name: &str) -> Result<&'static Column, RepositoryError> {
+        self.dataset.column(name).map(|(_, column)| column).ok_or_else(|| RepositoryError::InvalidFrame {
+            dataset: self.name.clone(),
+            reason: format!("there is no column {name}"),
+        })
+    }
+
+    /// What a file's footer says; reads no data.
+    pub fn footer(&self, file: &DataFile) -> Result<Footer, RepositoryError> {
+        Ok(ParquetFile::open(&file.path)?.footer().clone())
+    }
+
+    /// Replaces all files of a date by one with these rows, which must be sorted by host and time.
+    /// `extra` are further key-values of the footer. A frame without rows makes a file without rows.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Conflict`] if the live date has this generation already, or a later one.
+    pub fn replace_date(
+        &self,
+        date: NaiveDate,
+        frame: &DataFrame,
+        name: &RollupFileName,
+        extra: &[(String, String)],
+    ) -> Result<Replaced, RepositoryError> {
+        let mut hasher = ContentHasher::new(self.dataset, |column| frame.get_column_index(column).is_some());
+        hasher.update(frame)?;
+        let content_hash = hasher.finish();
+        let mut key_values = vec![
+            (keys::COLUMNS.to_owned(), describe_columns(self.dataset)),
+            (keys::CONTENT_HASH.to_owned(), content_hash.clone()),
+        ];
+        key_values.extend_from_slice(extra);
+
+        let staged_date = StagedDate::create(&self.lake, date)?;
+        let file_name = name.to_string();
+        let staged_file = stage(self, staged_date.path().join(&file_name), date, frame, key_values)?;
+        let path = self.date_path(date).join(file_name);
+        replace(self, staged_date, |live| {
+            let generations = live.iter().filter_map(|name| Some(FileName::parse(name).rollup()?.generation));
+            match generations.max() {
+                Some(latest) if latest >= name.generation => {
+                    Err(RepositoryError::Conflict { path: self.date_path(date) })
+                }
+                _ => Ok(()),
+            }
+        })?;
+        drop(staged_file);
+        Ok(Replaced { path, rows: frame.height(), content_hash })
+    }
+
+    /// Moves a damaged file to `LAKE/.quarantine/<dataset>/date=.../`; nothing there is ever deleted
+    /// by us. Returns where it is now.
+    pub fn quarantine(&self, file: &DataFile) -> Result<PathBuf, RepositoryError> {
+        let system = self.lake.system().as_ref();
+        let root = self.lake.root();
+        let directory = root.join(QUARANTINE).join(&self.name).join(date_directory(file.date));
+        directories_made(root, &directory, create_directories(system, root, &directory))?;
+        let _lock = self.lake.lock_date(&self.name, file.date, Exclusion::Shared)?;
+        let name = file.path.file_name().unwrap_or_default();
+        let mut path = directory.join(name);
+        if let Err(error) = rename_to_free_name(system, &file.path, &path) {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(RepositoryError::io("set aside", &file.path, error));
+            }
+            path = directory.join(format!("{}__{}", unique(), name.to_string_lossy()));
+            rename_to_free_name(system, &file.path, &path).at("set aside", &file.path)?;
+        }
+        system.sync_directory(&directory).at("sync", &directory)?;
+        let live = self.date_path(file.date);
+        system.sync_directory(&live).at("sync", &live)?;
+        Ok(path)
+    }
+}
