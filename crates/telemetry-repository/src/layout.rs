@@ -222,3 +222,93 @@ fn time(part: &str) -> Option<DateTime<Utc>> {
 pub(crate) fn unique() -> String {
     format!("{:012x}", fastrand::u64(..1 << 48))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn instants() -> impl Strategy<Value = DateTime<Utc>> {
+        (0..253_402_300_799_i64).prop_map(|second| DateTime::from_timestamp(second, 0).unwrap_or_default())
+    }
+
+    fn hosts() -> impl Strategy<Value = Option<HostId>> {
+        let valid = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+            .prop_filter_map("two underscores", |id| HostId::parse(&id).ok());
+        proptest::option::of(valid)
+    }
+
+    proptest! {
+        #[test]
+        fn sample_names_are_read_as_they_were_written(
+            host in hosts(), one in instants(), other in instants(), rows: u64, unique in "[0-9a-z-]{1,20}",
+        ) {
+            let name = SampleFileName { host, first: one.min(other), last: one.max(other), rows, unique };
+            prop_assert_eq!(name.to_string().parse(), Ok(name.clone()));
+            prop_assert_eq!(FileName::parse(&name.to_string()), FileName::Sample(name));
+        }
+
+        #[test]
+        fn rollup_names_are_read_as_they_were_written(
+            day in 0..2_900_000_u64, generation: u64, digest: u64, is_final: bool,
+        ) {
+            let date = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or_default() + chrono::Days::new(day);
+            let name = RollupFileName { date, generation, digest, is_final };
+            prop_assert_eq!(FileName::parse(&name.to_string()), FileName::Rollup(name));
+        }
+
+        #[test]
+        fn any_text_is_parsed_without_panic(text in ".{0,80}", tail in "[_0-9TZr]{0,60}") {
+            for name in [text.clone(), format!("{text}__{tail}.parquet"), format!("rollup__{tail}{text}")] {
+                FileName::parse(&name);
+                parse_date_directory(&name);
+            }
+        }
+
+        #[test]
+        fn names_cover_their_rows(first_us in 0..253_402_300_798_000_000_i64, length_us in 0..86_400_000_000_i64) {
+            let name = SampleFileName::covering(None, (first_us, first_us + length_us), 1);
+            prop_assert!(name.first.timestamp_micros() <= first_us);
+            prop_assert!(name.last.timestamp_micros() >= first_us + length_us);
+            prop_assert!(name.last.timestamp_micros() - name.first.timestamp_micros() < length_us + 2_000_000);
+        }
+    }
+
+    #[test]
+    fn foreign_names_are_not_parsed() {
+        for name in [
+            "part-0.parquet",
+            ".parquet",
+            "pi__20261121T120003Z__20261121T120053Z__r6__.parquet",
+            "pi__20261121T120003Z__20261121T120053Z__r6__UP.parquet",
+            "pi__20261121T120003Z__20261121T120053Z__r+6__a.parquet",
+            "pi__20261121T120053Z__20261121T120003Z__r6__a.parquet",
+            "pi__20261121T120003__20261121T120053__r6__a.parquet",
+            "pi__20261121T120003Z__20261121T120053Z__r6__a.parquet.tmp",
+            "@any__20261121T120003Z__20261121T120053Z__r6__a.parquet",
+            "rollup__2026-11-21__g1__d12__final.parquet",
+            "rollup__2026-11-21__g1__d0000000000000012__closed.parquet",
+            "rollup__2026-11-21__g01__d0000000000000012__final.parquet",
+        ] {
+            assert_eq!(FileName::parse(name), FileName::Other, "{name}");
+        }
+        assert_eq!(parse_date_directory("date=2026-1-2"), None);
+        assert_eq!(parse_date_directory("date=2026-01-02"), NaiveDate::from_ymd_opt(2026, 1, 2));
+    }
+
+    #[test]
+    fn names_are_those_of_the_contract() -> Result<(), FileNameError> {
+        let text = "rpi_kitchen-__20261121T120003Z__20261121T125954Z__r360__3f8a0f2c0017.parquet";
+        let name: SampleFileName = text.parse()?;
+        assert_eq!(name.host.map(|host| host.to_string()).as_deref(), Some("rpi_kitchen-"));
+        assert_eq!((name.first.to_rfc3339(), name.rows), ("2026-11-21T12:00:03+00:00".to_owned(), 360));
+        let text = "rollup__2026-11-21__g7__d00000000000000ff__open.parquet";
+        let name: RollupFileName = text.parse()?;
+        assert_eq!(
+            (name.generation, name.digest, name.is_final, name.to_string().as_str()),
+            (7, 255, false, text)
+        );
+        Ok(())
+    }
+}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
 use polars::prelude::*;
-use telemetry_schema::{Column as SchemaColumn, Dataset, Presence};
+use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::footer::Footer;
@@ -144,7 +144,7 @@ impl ParquetFile {
         let mut present = Vec::with_capacity(columns.len());
         for column in columns {
             match schema.get(column.name) {
-                Some(found) if *found == data_type(column.ty) => present.push(*column),
+                Some(found) if is_stored_as(column.ty, found) => present.push(*column),
                 Some(found) => {
                     return Err(self.damaged(format!("column {} is {found}, not {}", column.name, column.ty)));
                 }
@@ -308,11 +308,27 @@ fn schema_of(metadata: &FileMetadata) -> PolarsResult<Schema> {
     Ok(Schema::from_arrow_schema(&infer_schema(metadata)?))
 }
 
+/// Whether a Parquet column of that type holds values of the dataset's type.
+fn is_stored_as(ty: ColumnType, found: &DataType) -> bool {
+    match (ty, found) {
+        // Parquet knows that a timestamp is in UTC, and polars names that otherwise than we do.
+        (ColumnType::TimestampUs, DataType::Datetime(TimeUnit::Microseconds, zone)) => zone.is_some(),
+        (ty, found) => *found == data_type(ty),
+    }
+}
+
 /// All wanted columns in order, null where the file has none.
 fn complete(frame: &DataFrame, columns: &[&SchemaColumn], rows: usize) -> PolarsResult<DataFrame> {
     let columns = columns.iter().map(|column| match frame.column(column.name) {
-        Ok(found) => found.clone(),
-        Err(_) => Column::full_null(column.name.into(), rows, &data_type(column.ty)),
+        Ok(found) if column.ty == ColumnType::TimestampUs => as_utc(found),
+        Ok(found) => Ok(found.clone()),
+        Err(_) => Ok(Column::full_null(column.name.into(), rows, &data_type(column.ty))),
     });
-    DataFrame::new(rows, columns.collect())
+    DataFrame::new(rows, columns.collect::<PolarsResult<_>>()?)
+}
+
+/// The same instants, with the dataset's name for UTC.
+fn as_utc(column: &Column) -> PolarsResult<Column> {
+    let microseconds = column.datetime()?.physical().clone();
+    Ok(microseconds.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column())
 }

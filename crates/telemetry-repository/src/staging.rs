@@ -20,7 +20,7 @@ const LOCK_EXTENSION: &str = "lock";
 /// How long a replaced date stays, for readers that have just listed it.
 const TRASH_AGE: Duration = Duration::from_secs(3600);
 
-/// What [`crate::Lake::clean`] removed.
+/// What [`crate::Lake::clean_staging`] removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// Unfinished files and directories of processes that have ended.
