@@ -1,0 +1,88 @@
+//! How a program ends.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use telemetry_repository::RepositoryError;
+
+use crate::{CommonFlags, ConfigError, Loaded, log};
+
+/// The exit codes of all programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line is wrong (clap's own code for it).
+    Usage = 2,
+    /// Done, but part of it is missing; standard error names it.
+    Incomplete = 3,
+    /// Another run is busy; try again later.
+    TryAgain = 75,
+    /// The configuration is wrong.
+    Configuration = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Runs a program: parses the command line, loads the configuration, starts the log, and prints an
+/// error once, with everything that led to it.
+pub fn main_with<P: Parser>(
+    common: impl Fn(&P) -> &CommonFlags,
+    run: impl FnOnce(P, Loaded) -> anyhow::Result<Exit>,
+) -> ExitCode {
+    let program = P::parse();
+    let flags = common(&program).clone();
+    let outcome = flags.load().map_err(anyhow::Error::from).and_then(|loaded| {
+        log::start(loaded.config.log.level, flags.verbose);
+        if flags.print_config {
+            write_out(&loaded.to_toml())?;
+            return Ok(Exit::Done);
+        }
+        run(program, loaded)
+    });
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            report(P::command().get_name(), &error);
+            code(&error).into()
+        }
+    }
+}
+
+/// Writes a result to standard output.
+pub(crate) fn write_out(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where an error reaches the user")]
+fn report(program: &str, error: &anyhow::Error) {
+    eprintln!("{program}: error: {error:#}");
+}
+
+fn code(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return if error.is_usage() { Exit::Usage } else { Exit::Configuration };
+    }
+    match error.downcast_ref::<RepositoryError>() {
+        Some(RepositoryError::Locked { .. }) => Exit::TryAgain,
+        _ => Exit::Failed,
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
