@@ -9,6 +9,8 @@
 
 mod content_hash;
 mod error;
+#[cfg(test)]
+mod faults;
 mod filesystem;
 mod footer;
 mod frame;

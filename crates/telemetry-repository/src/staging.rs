@@ -3,6 +3,7 @@
 //! Everything that a process builds carries the name of its session, and the session's lock file is
 //! locked for as long as the process lives. What belongs to a session whose lock is free is an orphan.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::layout::{STAGING, TRASH, unique};
 use crate::lock::{make_directories, open_lock_file};
 
 const LOCK_EXTENSION: &str = "lock";
+/// Between the session and the rest of a name.
+const SEPARATOR: &str = "__";
 /// How long a replaced date stays, for readers that have just listed it.
 const TRASH_AGE: Duration = Duration::from_secs(3600);
 
@@ -67,7 +70,7 @@ impl Staging {
             *session = Some(self.begin()?);
         }
         let name = session.as_ref().map_or("", |session| session.name.as_str());
-        Ok(self.directory().join(format!("{name}__{}{suffix}", unique())))
+        Ok(self.directory().join(format!("{name}{SEPARATOR}{}{suffix}", unique())))
     }
 
     fn begin(&self) -> Result<Session, RepositoryError> {
@@ -87,16 +90,14 @@ impl Staging {
     /// replaced date that somebody still reads.
     pub(crate) fn remove_orphans(&self, system: &dyn FileSystem) -> Result<usize, RepositoryError> {
         let directory = self.directory();
-        let names = list(system, &directory)?;
+        let sessions: BTreeSet<String> =
+            list(system, &directory)?.iter().map(|name| session_of(name).to_owned()).collect();
         let mut orphans = 0;
-        for lock_name in names.iter().filter(|name| name.ends_with(LOCK_EXTENSION)) {
-            let lock_path = directory.join(lock_name);
-            let Some(_lock) = try_lock_existing(&lock_path)? else { continue };
-            let prefix = lock_name.trim_end_matches(LOCK_EXTENSION).trim_end_matches('.');
+        for session in sessions {
+            let lock_path = directory.join(format!("{session}.{LOCK_EXTENSION}"));
+            let Some(_lock) = try_lock(&lock_path)? else { continue };
             // Listed again: the session may have gone on between the first listing and its end.
-            for name in
-                list(system, &directory)?.iter().filter(|name| name.starts_with(&format!("{prefix}__")))
-            {
+            for name in list(system, &directory)?.iter().filter(|name| is_left_by(&session, name)) {
                 self.discard(system, &directory.join(name))?;
                 tracing::info!(name, "removed an unfinished file of an ended process");
                 orphans += 1;
@@ -152,15 +153,31 @@ fn list(system: &dyn FileSystem, directory: &Path) -> Result<Vec<String>, Reposi
     }
 }
 
-/// The lock of an existing file, unless somebody holds it.
-fn try_lock_existing(path: &Path) -> Result<Option<File>, RepositoryError> {
+/// The session that an entry of the staging directory belongs to.
+fn session_of(name: &str) -> &str {
+    let lock = name.strip_suffix(LOCK_EXTENSION).and_then(|name| name.strip_suffix('.'));
+    lock.unwrap_or_else(|| name.split_once(SEPARATOR).map_or(name, |(session, _)| session))
+}
+
+fn is_left_by(session: &str, name: &str) -> bool {
+    session_of(name) == session && !name.ends_with(LOCK_EXTENSION)
+}
+
+/// A session whose lock is free. The file is made before anything else of the session and removed
+/// after it, so that a session without one has ended too.
+struct Ended {
+    _lock: Option<File>,
+}
+
+/// Takes the lock of a session, unless it lives.
+fn try_lock(path: &Path) -> Result<Option<Ended>, RepositoryError> {
     let file = match fs::OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Ended { _lock: None })),
         Err(error) => return Err(RepositoryError::io("open", path, error)),
     };
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Ended { _lock: Some(file) })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(RepositoryError::io("lock", path, error)),
     }

@@ -106,7 +106,6 @@ fn files_stay_within_their_budgets() {
         let appended = lake.host_metrics().append(&given).unwrap();
         let size = fs::metadata(&appended.files[0]).unwrap().len();
         assert!(size <= budget, "{rows} rows take {size} bytes");
-        eprintln!("{rows} rows: {size} bytes");
     }
 }
 

@@ -1,0 +1,312 @@
+//! A file system that fails at one chosen call, or lacks operations; and what publishing and
+//! replacing make of it.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::filesystem::{Entry, FileSystem, OperatingSystem, Space};
+
+/// The operating system's file system with faults; by default without any.
+#[derive(Debug, Default)]
+pub(crate) struct Faulty {
+    /// The call (counted from 1) that fails, and how.
+    pub(crate) fault: Option<(usize, io::ErrorKind)>,
+    /// Operations that there are not.
+    pub(crate) lacks: &'static [&'static str],
+    /// Writes take at most so many bytes, and every other one is interrupted.
+    pub(crate) short_writes: Option<usize>,
+    /// What is said of the room.
+    pub(crate) space: Option<Space>,
+    calls: AtomicUsize,
+    log: Mutex<Vec<&'static str>>,
+}
+
+impl Faulty {
+    pub(crate) fn failing_at(call: usize, kind: io::ErrorKind) -> Self {
+        Self { fault: Some((call, kind)), ..Self::default() }
+    }
+
+    /// The names of all calls so far.
+    pub(crate) fn log(&self) -> Vec<&'static str> {
+        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    fn call<T>(&self, name: &'static str, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Ok(mut log) = self.log.lock() {
+            log.push(name);
+        }
+        match self.fault {
+            Some((at, kind)) if at == call => Err(kind.into()),
+            _ if self.lacks.contains(&name) => Err(io::ErrorKind::Unsupported.into()),
+            _ => run(),
+        }
+    }
+}
+
+impl FileSystem for Faulty {
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        self.call("space", || self.space.map_or_else(|| OperatingSystem.space(path), |space| Ok(Some(space))))
+    }
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.call("create_directory", || OperatingSystem.create_directory(path))
+    }
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        self.call("create_new", || OperatingSystem.create_new(path))
+    }
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+        let calls = self.calls.load(Ordering::SeqCst);
+        self.call("write", || match self.short_writes {
+            Some(_) if calls.is_multiple_of(2) => Err(io::ErrorKind::Interrupted.into()),
+            Some(most) => OperatingSystem.write(file, &bytes[..bytes.len().min(most)]),
+            None => OperatingSystem.write(file, bytes),
+        })
+    }
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.call("sync_file", || OperatingSystem.sync_file(file))
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.call("sync_directory", || OperatingSystem.sync_directory(path))
+    }
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename_no_replace", || OperatingSystem.rename_no_replace(from, to))
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("link", || OperatingSystem.link(from, to))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename", || OperatingSystem.rename(from, to))
+    }
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.call("exchange", || OperatingSystem.exchange(one, other))
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.call("remove_file", || OperatingSystem.remove_file(path))
+    }
+    fn remove_directory_all(&self, path: &Path) -> io::Result<()> {
+        self.call("remove_directory_all", || OperatingSystem.remove_directory_all(path))
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.call("list", || OperatingSystem.list(path))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use chrono::{DateTime, NaiveDate, Utc};
+    use polars::prelude::{Column, DataFrame};
+    use telemetry_schema::{
+        HOST_METRICS_ROLLUP, HostMetricsSample, Row as _, Value, host_metrics, host_metrics_rollup,
+    };
+
+    use super::*;
+    use crate::frame::{frame_from_rows, rows_from_frame};
+    use crate::{DatasetStore, Lake, RepositoryError, RollupFileName, Selection};
+
+    fn lake(root: &Path, system: Faulty) -> (Lake, Arc<Faulty>) {
+        let system = Arc::new(system);
+        (Lake::with_file_system(root, Arc::clone(&system) as Arc<dyn FileSystem>), system)
+    }
+
+    fn instant(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_262_400 + second, 0).unwrap()
+    }
+
+    fn date() -> NaiveDate {
+        instant(0).date_naive()
+    }
+
+    fn samples() -> Vec<HostMetricsSample> {
+        let cells = |second| {
+            HostMetricsSample::DATASET.columns.iter().map(move |column| match column.name {
+                host_metrics::names::as_of => Value::TimestampUs(instant(second).timestamp_micros()),
+                host_metrics::names::host_id => Value::String("pi".into()),
+                _ => Value::Null,
+            })
+        };
+        (0..6).map(|n| HostMetricsSample::from_values(&cells(10 * n).collect::<Vec<_>>()).unwrap()).collect()
+    }
+
+    fn stored(lake: &Lake) -> Vec<HostMetricsSample> {
+        let store = lake.host_metrics().store().clone();
+        let columns: Vec<_> = store.dataset().columns.iter().map(|column| column.name).collect();
+        let files = store.files(&Selection::all()).unwrap();
+        files.iter().flat_map(|file| rows_from_frame(&store.read(file, &columns).unwrap()).unwrap()).collect()
+    }
+
+    fn temporary() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("lake");
+        (directory, root)
+    }
+
+    fn staging_is_empty(root: &Path) -> bool {
+        std::fs::read_dir(root.join(".staging")).unwrap().next().is_none()
+    }
+
+    const KINDS: [io::ErrorKind; 2] = [io::ErrorKind::StorageFull, io::ErrorKind::Other];
+
+    #[test]
+    fn an_append_that_fails_anywhere_stores_nothing_and_can_be_repeated() {
+        let (_keep, root) = temporary();
+        let (healthy, system) = lake(&root, Faulty::default());
+        healthy.host_metrics().append(&samples()).unwrap();
+        let calls = system.log().len();
+        assert!(calls >= 8, "{:?}", system.log());
+        for (call, kind) in (1..=calls).flat_map(|call| KINDS.map(|kind| (call, kind))) {
+            let (_keep, root) = temporary();
+            let (faulty, system) = lake(&root, Faulty::failing_at(call, kind));
+            let result = faulty.host_metrics().append(&samples());
+            let expected = if result.is_ok() { samples() } else { Vec::new() };
+            assert_eq!(stored(&faulty), expected, "call {call} of {:?}", system.log());
+            drop(faulty);
+            let again = Lake::new(&root);
+            if result.is_err() {
+                again.host_metrics().append(&samples()).unwrap();
+            }
+            assert_eq!(stored(&again), samples());
+            again.clean_staging(instant(0)).unwrap();
+            drop(again);
+            assert!(staging_is_empty(&root), "call {call} of {:?}", system.log());
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_writes_make_whole_files() {
+        let (_keep, root) = temporary();
+        let (lake, _) = lake(&root, Faulty { short_writes: Some(7), ..Faulty::default() });
+        lake.host_metrics().append(&samples()).unwrap();
+        assert_eq!(stored(&lake), samples());
+    }
+
+    #[test]
+    fn a_taken_name_is_left_alone() {
+        let (_keep, root) = temporary();
+        let (healthy, system) = lake(&root, Faulty::default());
+        healthy.host_metrics().append(&samples()).unwrap();
+        let rename = 1 + system.log().iter().position(|call| *call == "rename_no_replace").unwrap();
+        let (_keep, root) = temporary();
+        let (lake, system) = lake(&root, Faulty::failing_at(rename, io::ErrorKind::AlreadyExists));
+        lake.host_metrics().append(&samples()).unwrap();
+        assert_eq!(stored(&lake), samples());
+        assert_eq!(system.log().iter().filter(|call| **call == "rename_no_replace").count(), 2);
+    }
+
+    #[test]
+    fn poorer_file_systems_publish_too() {
+        for lacks in [&["rename_no_replace"][..], &["rename_no_replace", "link"]] {
+            let (_keep, root) = temporary();
+            let (lake, _) = lake(&root, Faulty { lacks, ..Faulty::default() });
+            lake.host_metrics().append(&samples()).unwrap();
+            assert_eq!(stored(&lake), samples());
+            assert!(std::fs::read_dir(root.join(".staging")).unwrap().count() == 1, "only the lock");
+        }
+    }
+
+    #[test]
+    fn a_full_file_system_is_left_its_reserve() {
+        let append = |free_bytes, total_bytes| {
+            let (_keep, root) = temporary();
+            let space = Some(Space { free_bytes, total_bytes });
+            let (lake, _) = lake(&root, Faulty { space, ..Faulty::default() });
+            lake.host_metrics().append(&samples()).map(|appended| appended.rows)
+        };
+        assert!(matches!(append(64 << 20, 32 << 30), Err(RepositoryError::NoSpace { .. })));
+        assert_eq!(append(65 << 20, 32 << 30).unwrap(), 6);
+        assert_eq!(append(1 << 20, 1 << 20).unwrap(), 6);
+        assert!(matches!(append(20 << 10, 1 << 20), Err(RepositoryError::NoSpace { .. })));
+    }
+
+    fn rollup(lake: &Lake) -> DatasetStore {
+        lake.store(&HOST_METRICS_ROLLUP, HOST_METRICS_ROLLUP.name.to_owned())
+    }
+
+    fn name(generation: u64) -> RollupFileName {
+        RollupFileName { date: date(), generation, digest: generation, is_final: false }
+    }
+
+    /// Gold of which only the key matters here.
+    fn buckets() -> DataFrame {
+        use host_metrics_rollup::names::{bucket_start, host_id};
+        let frame = frame_from_rows(&samples());
+        let mut columns: Vec<Column> =
+            ["as_of", "host_id"].iter().map(|name| frame.column(name).unwrap().clone()).collect();
+        columns[0].rename(bucket_start.into());
+        columns[1].rename(host_id.into());
+        DataFrame::new(frame.height(), columns).unwrap()
+    }
+
+    fn generations(store: &DatasetStore) -> Vec<u64> {
+        let files = store.files_on(date()).unwrap();
+        files
+            .iter()
+            .map(|file| {
+                assert_eq!(store.read(file, &["bucket_start"]).unwrap().height(), 6);
+                file.name.rollup().unwrap().generation
+            })
+            .collect()
+    }
+
+    fn replace(lake: &Lake, generation: u64) -> Result<(), RepositoryError> {
+        rollup(lake).replace_date(date(), &buckets(), &name(generation), &[]).map(|_| ())
+    }
+
+    #[test]
+    fn a_replacement_that_fails_anywhere_shows_the_old_or_the_new_date() {
+        for lacks in [&[][..], &["exchange"], &["exchange", "rename_no_replace", "link"]] {
+            let calls = {
+                let (_keep, root) = temporary();
+                replace(&Lake::new(&root), 1).unwrap();
+                let (lake, system) = lake(&root, Faulty { lacks, ..Faulty::default() });
+                replace(&lake, 2).unwrap();
+                assert_eq!(generations(&rollup(&lake)), [2]);
+                system.log().len()
+            };
+            for call in 1..=calls {
+                let (_keep, root) = temporary();
+                replace(&Lake::new(&root), 1).unwrap();
+                let faulty = Faulty { lacks, ..Faulty::failing_at(call, io::ErrorKind::Other) };
+                let (lake, system) = lake(&root, faulty);
+                let result = replace(&lake, 2);
+                let seen = generations(&rollup(&lake));
+                let allowed: &[&[u64]] = match (&result, lacks) {
+                    (Ok(()), _) => &[&[2]],
+                    (Err(_), []) => &[&[1], &[2]],
+                    (Err(_), _) => &[&[1], &[2], &[1, 2]],
+                };
+                assert!(allowed.contains(&seen.as_slice()), "{seen:?} after {:?}", system.log());
+                drop(lake);
+                let again = Lake::new(&root);
+                replace(&again, 3).unwrap();
+                assert_eq!(generations(&rollup(&again)), [3]);
+                again.clean_staging(instant(0)).unwrap();
+                drop(again);
+                assert!(staging_is_empty(&root), "call {call} of {:?}", system.log());
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_publication_that_fails_anywhere_shows_nothing_or_all() {
+        let (_keep, root) = temporary();
+        let (healthy, system) = lake(&root, Faulty::default());
+        replace(&healthy, 1).unwrap();
+        for call in 1..=system.log().len() {
+            let (_keep, root) = temporary();
+            let (lake, _) = lake(&root, Faulty::failing_at(call, io::ErrorKind::Other));
+            let result = replace(&lake, 1);
+            let seen = generations(&rollup(&lake));
+            assert!(seen == [1] || (seen.is_empty() && result.is_err()), "{seen:?} at call {call}");
+            drop(lake);
+            replace(&Lake::new(&root), 2).unwrap();
+            assert_eq!(generations(&rollup(&Lake::new(&root))), [2]);
+        }
+    }
+}
