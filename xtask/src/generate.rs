@@ -1,5 +1,7 @@
 //! `gen`: the pages of docs/ that are derived from tables, defaults and help texts.
 
+mod cli;
+mod configuration;
 mod datasets;
 
 pub(crate) use datasets::contract;
@@ -18,7 +20,11 @@ pub(crate) struct Arguments {
 /// A page: its path and what makes its text.
 type Page = (&'static str, fn() -> Result<String>);
 
-const PAGES: [Page; 1] = [("docs/datasets.md", || Ok(datasets::page()))];
+const PAGES: [Page; 3] = [
+    ("docs/datasets.md", || Ok(datasets::page())),
+    ("docs/configuration.md", configuration::page),
+    ("docs/cli.md", cli::page),
+];
 
 /// The first line of every page.
 pub(crate) const MARKER: &str =

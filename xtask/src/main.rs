@@ -3,6 +3,7 @@
 
 mod check;
 mod ci;
+mod compare;
 mod debian;
 mod generate;
 mod process;

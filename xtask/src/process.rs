@@ -55,3 +55,9 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
         .context("cannot read cargo metadata")?;
     Ok(metadata.target_directory.into_std_path_buf())
 }
+
+/// Builds the programs and all tests: the very units that `cargo test` wants, so that polars is built
+/// once, with one set of features.
+pub(crate) fn build_everything() -> Result<()> {
+    run(&mut cargo(&["build", "--workspace", "--all-targets", "--locked"]))
+}

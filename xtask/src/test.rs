@@ -33,8 +33,7 @@ enum Suite {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let setup = Setup::new()?;
-    // The very units that `cargo test` wants, so that nothing is built twice.
-    process::run(&mut process::cargo(&["build", "--workspace", "--all-targets", "--locked"]))?;
+    process::build_everything()?;
     let mut tally = Tally::default();
     if arguments.only != Some(Suite::RealParts) {
         let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{check, ci, generate, test, tidy};
+use crate::{check, ci, compare, generate, test, tidy};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Set up what the tests need and run all of them
     Test(test::Arguments),
+    /// Compare a sample with what sar, free, df and the kernel say (Linux; installs sysstat as root)
+    Compare(compare::Arguments),
     /// Everything that guards the main branch: `check`, then `test`
     Ci,
     /// rustfmt, clippy, rustdoc, `gen --check` and `tidy`, with warnings denied
@@ -31,6 +33,7 @@ impl Arguments {
     pub(crate) fn run(self) -> Result<()> {
         match self.verb {
             Verb::Test(arguments) => test::run(&arguments),
+            Verb::Compare(arguments) => compare::run(&arguments),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),
             Verb::Gen(arguments) => generate::run(&arguments),
