@@ -5,6 +5,7 @@ mod check;
 mod ci;
 mod compare;
 mod debian;
+mod demo;
 mod generate;
 mod process;
 mod test;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{check, ci, compare, generate, test, tidy};
+use crate::{check, ci, compare, demo, generate, test, tidy};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Sample this machine, roll up, and show the result and the query to go on with
+    Demo(demo::Arguments),
     /// Set up what the tests need and run all of them
     Test(test::Arguments),
     /// Compare a sample with what sar, free, df and the kernel say (Linux; installs sysstat as root)
@@ -32,6 +34,7 @@ enum Verb {
 impl Arguments {
     pub(crate) fn run(self) -> Result<()> {
         match self.verb {
+            Verb::Demo(arguments) => demo::run(&arguments),
             Verb::Test(arguments) => test::run(&arguments),
             Verb::Compare(arguments) => compare::run(&arguments),
             Verb::Ci => ci::run(),
