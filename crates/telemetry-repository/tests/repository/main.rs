@@ -2,4 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod append;
+mod damage;
+mod locks;
+mod replace;
 mod samples;
+mod schemas;
+mod views;
