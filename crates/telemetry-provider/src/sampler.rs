@@ -147,7 +147,7 @@ fn system_providers(
 
     let tree = linux::Tree::new(&settings.root);
     let mut providers: Vec<Box<dyn SystemMetricsProvider>> = vec![
-        Box::new(linux::ProcessorProvider::new(tree.clone(), baseline.clone())),
+        Box::new(linux::ProcessorProvider::with_baseline(tree.clone(), baseline.clone())),
         Box::new(linux::KernelProvider::new(tree.clone())),
         Box::new(linux::NetworkProvider::new(tree.clone(), settings.network_interface.clone())),
         Box::new(linux::FrequencyProvider::new(tree.clone())),

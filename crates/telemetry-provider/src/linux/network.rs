@@ -1,6 +1,7 @@
 //! Traffic counters from `/proc/net/dev`.
 
 use telemetry_schema::host_metrics::HostMetricsReadings;
+use tracing::debug;
 
 use super::Tree;
 use crate::SystemMetricsProvider;
@@ -22,6 +23,10 @@ impl NetworkProvider {
 
     fn read(&self) -> Option<Vec<Interface>> {
         let mut interfaces = parse(&self.tree.read("proc/net/dev")?);
+        if interfaces.is_empty() {
+            debug!("the list of network interfaces is not understood: there is at least a loopback");
+            return None;
+        }
         if self.configured.is_none() {
             for interface in &mut interfaces {
                 interface.physical = self.is_physical(&interface.name);

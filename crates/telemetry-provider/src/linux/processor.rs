@@ -33,9 +33,14 @@ struct CpuTimes {
 }
 
 impl ProcessorProvider {
+    /// Reads below a tree, without a reading of an earlier run.
+    pub fn new(tree: Tree) -> Self {
+        Self::with_baseline(tree, BaselineSlot::default())
+    }
+
     /// The slot may hold a reading of an earlier run, which begins the first window if it is valid,
     /// and receives every reading of this one.
-    pub(crate) fn new(tree: Tree, baseline: BaselineSlot) -> Self {
+    pub(crate) fn with_baseline(tree: Tree, baseline: BaselineSlot) -> Self {
         Self { tree, baseline, previous: None }
     }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// More than the program ever writes; the rest is not read.
-const MAX_OUTPUT_BYTES: u64 = 2048;
+/// More than the program ever writes, and short enough for a log line; the rest is not read.
+const MAX_OUTPUT_BYTES: u64 = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
