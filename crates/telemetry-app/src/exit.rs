@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use telemetry_repository::RepositoryError;
 
-use crate::{CommonFlags, ConfigError, Loaded, log};
+use crate::{CommonFlags, ConfigError, Loaded, log, print_text};
 
 /// The exit codes of all programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn main_with<P: Parser>(
     let outcome = flags.load().map_err(anyhow::Error::from).and_then(|loaded| {
         log::start(loaded.config.log.level, flags.verbose);
         if flags.print_config {
-            write_out(&loaded.to_toml())?;
+            print_text(&loaded.to_toml())?;
             return Ok(Exit::Done);
         }
         run(program, loaded)
@@ -56,22 +56,20 @@ pub fn main_with<P: Parser>(
     }
 }
 
-/// Writes a result to standard output.
-pub(crate) fn write_out(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
-}
-
 #[expect(clippy::print_stderr, reason = "the one place where an error reaches the user")]
 fn report(program: &str, error: &anyhow::Error) {
-    eprintln!("{program}: error: {error:#}");
+    match error.downcast_ref::<clap::Error>() {
+        Some(usage) => eprint!("{}", usage.render()),
+        None => eprintln!("{program}: error: {error:#}"),
+    }
 }
 
 fn code(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ConfigError>() {
         return if error.is_usage() { Exit::Usage } else { Exit::Configuration };
+    }
+    if error.is::<clap::Error>() {
+        return Exit::Usage;
     }
     match error.downcast_ref::<RepositoryError>() {
         Some(RepositoryError::Locked { .. }) => Exit::TryAgain,

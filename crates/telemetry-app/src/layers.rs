@@ -16,6 +16,9 @@ use crate::{TelemetryConfig, paths};
 /// The commented default file: the documentation of every key.
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 
+/// The environment variable for the correlation identifier of one run, which is no configuration.
+pub const RUN_ID_VARIABLE: &str = "TELEMETRY_RUN_ID";
+
 const ENVIRONMENT_PREFIX: &str = "TELEMETRY_";
 const SECTION_SEPARATOR: &str = "__";
 
@@ -125,7 +128,9 @@ impl Loaded {
             layers.add_file(path)?;
         }
         for (name, text) in &given.environment {
-            if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+            if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX)
+                && name != RUN_ID_VARIABLE
+            {
                 layers.add_text(KeyPath::from_environment(key), text, Origin::Environment(name.clone()))?;
             }
         }
@@ -133,6 +138,11 @@ impl Loaded {
             layers.add_text(KeyPath::top(key), text, Origin::Flag(flag.clone()))?;
         }
         Ok(Loaded { config: layers.config, origins: layers.origins })
+    }
+
+    /// Where a key of the top level was said.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(&KeyPath::top(key)).cloned().unwrap_or(Origin::Default)
     }
 
     /// Every key with its value and origin, as TOML with comments.

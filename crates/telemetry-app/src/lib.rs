@@ -4,13 +4,15 @@
 mod config;
 mod exit;
 mod flags;
+mod lake;
 mod layers;
 mod log;
+mod output;
 mod paths;
-mod rows;
 
 pub use config::{LogConfig, LogLevel, TelemetryConfig};
 pub use exit::{Exit, main_with};
 pub use flags::{CommonFlags, PrintFormat};
-pub use layers::{ConfigError, DEFAULT_TOML, Loaded, Origin};
-pub use rows::print_rows;
+pub use lake::{holder, with_lake_hint};
+pub use layers::{ConfigError, DEFAULT_TOML, Loaded, Origin, RUN_ID_VARIABLE};
+pub use output::{new_table, print_json, print_rows, print_text};

@@ -18,7 +18,8 @@ mod output;
 mod pass;
 mod plan;
 
-use polars::prelude::DataFrame;
+/// The columns that go in and out.
+pub use polars::prelude::DataFrame;
 use thiserror::Error;
 
 pub use config::{ConfigError, FORMULA_VERSION, GRACE_US, RollupConfig};

@@ -192,6 +192,22 @@ impl Unit {
         }
     }
 
+    /// The unit as people write it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::None | Unit::Count => "",
+            Unit::Percent => "%",
+            Unit::Mebibytes => "MiB",
+            Unit::Gibibytes => "GiB",
+            Unit::Bytes => "B",
+            Unit::BytesPerSecond => "B/s",
+            Unit::BitsPerSecond => "bit/s",
+            Unit::Celsius => "°C",
+            Unit::Megahertz => "MHz",
+            Unit::Seconds => "s",
+        }
+    }
+
     /// The unit in the words of the Unified Code for Units of Measure, as OpenTelemetry uses them.
     pub fn ucum(self) -> &'static str {
         match self {

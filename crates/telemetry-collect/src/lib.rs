@@ -1,0 +1,80 @@
+//! `telemetry-collect`: samples this host and appends the samples to Silver.
+
+mod args;
+mod collector;
+mod schedule;
+mod stop;
+
+use std::process::ExitCode;
+
+use chrono::Utc;
+use clap::CommandFactory;
+use telemetry_app::{Exit, Loaded, holder, main_with, with_lake_hint};
+use telemetry_provider::{CpuBaseline, ProviderSettings, Sampler, Stamp};
+use telemetry_repository::Lake;
+use telemetry_schema::HostId;
+
+pub use args::Args;
+use collector::Collector;
+use schedule::Schedule;
+use stop::Stop;
+
+/// Name of the state in which a run leaves its last reading of the processor for the next run.
+const CPU_STATE: &str = "cpu";
+
+/// The program.
+pub fn main() -> ExitCode {
+    main_with(|args: &Args| &args.common, run)
+}
+
+/// The command line, for documentation and completions.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
+    if !loaded.config.enabled {
+        tracing::warn!("telemetry is switched off (enabled = false), nothing is sampled");
+        return Ok(Exit::Done);
+    }
+    let stop = Stop::on_signals()?;
+    let host_id = loaded.host_id()?;
+    let lake = loaded.open_lake()?;
+    let started = Utc::now();
+    let _lock = lake.lock_collector(&host_id, &holder(started)).map_err(with_lake_hint)?;
+    lake.clean_staging(started).map_err(with_lake_hint)?;
+
+    let sampler = sampler(&args, &loaded, &lake, host_id.clone())?;
+    let interval_seconds = args.interval_seconds(&loaded.config);
+    let mut collector = Collector::new(sampler, lake, host_id, args.print);
+    let schedule = if args.watch {
+        Schedule::endless(interval_seconds)
+    } else {
+        Schedule::burst(args.samples, interval_seconds, started)
+    };
+    collector.run(&schedule, &stop)
+}
+
+fn sampler(args: &Args, loaded: &Loaded, lake: &Lake, host_id: HostId) -> anyhow::Result<Sampler> {
+    let config = &loaded.config;
+    let settings = ProviderSettings {
+        disk_mount: config.disk_mount.clone(),
+        network_interface: config.network_interface.clone(),
+        include_process_metrics: config.include_process_metrics,
+        config: config.providers(),
+        ..ProviderSettings::default()
+    };
+    let baseline = lake.load_state(&host_id, CPU_STATE)?.and_then(|text| read_baseline(&text));
+    let stamp = Stamp {
+        host_id,
+        run_id: args.run_id.clone(),
+        sample_interval_seconds: args.interval_seconds(config),
+    };
+    Ok(Sampler::new(&settings, stamp, baseline))
+}
+
+fn read_baseline(text: &str) -> Option<CpuBaseline> {
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::debug!(%error, "reading of the last run cannot be used"))
+        .ok()
+}

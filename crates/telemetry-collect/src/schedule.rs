@@ -1,0 +1,148 @@
+//! When samples are taken: the first at once, the others at full multiples of the interval, so that
+//! all hosts of a lake sample at the same instants and a run of cron continues the one before.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A run that cron begins every minute must be over before the next one begins, or that one finds
+/// the lock taken.
+const REST_BEFORE_NEXT_RUN: TimeDelta = TimeDelta::seconds(5);
+
+/// Two samples closer than this (or than half the interval) say little about what lies between them:
+/// the first sample of a run stands in for a tick that follows at once.
+const SHORTEST_GAP: TimeDelta = TimeDelta::milliseconds(500);
+
+/// The instants of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    interval: TimeDelta,
+    /// How many samples to take; `None` without end.
+    samples: Option<u32>,
+    /// No sample at or after this instant.
+    before: Option<DateTime<Utc>>,
+}
+
+impl Schedule {
+    /// Until the process is stopped.
+    pub(crate) fn endless(interval_seconds: u32) -> Self {
+        Self { interval: TimeDelta::seconds(interval_seconds.into()), samples: None, before: None }
+    }
+
+    /// So many samples, and over in time for the run that a scheduler begins next: the minutes that
+    /// the samples fill are counted from the minute of the start.
+    pub(crate) fn burst(samples: u32, interval_seconds: u32, started: DateTime<Utc>) -> Self {
+        let interval = TimeDelta::seconds(interval_seconds.into());
+        let minutes = (u64::from(samples) * u64::from(interval_seconds)).div_ceil(60) as i64;
+        let minute = started.timestamp().div_euclid(60) + minutes;
+        let next_run = DateTime::from_timestamp(minute * 60, 0);
+        let before = next_run.map(|next| next - REST_BEFORE_NEXT_RUN).filter(|_| samples > 1);
+        Self { interval, samples: Some(samples), before }
+    }
+
+    /// Number of samples, if the run ends by itself.
+    pub(crate) fn samples(&self) -> Option<u32> {
+        self.samples
+    }
+
+    /// How long to wait for the next sample after the `taken`-th, which was taken at `last`; `None`
+    /// when the run is over. Never longer than the interval and the shortest gap, whatever the clock
+    /// does.
+    pub(crate) fn wait(&self, taken: u32, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
+        if self.samples.is_some_and(|samples| taken >= samples) {
+            return None;
+        }
+        let earliest = now.max(last + SHORTEST_GAP.min(self.interval / 2));
+        let tick = self.tick_after(if last > now { now } else { earliest })?;
+        if self.before.is_some_and(|before| tick >= before) {
+            return None;
+        }
+        (tick - now).to_std().ok()
+    }
+
+    /// The first full multiple of the interval after the instant.
+    fn tick_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let interval = self.interval.num_microseconds()?;
+        let ticks = at.timestamp_micros().div_euclid(interval) + 1;
+        DateTime::from_timestamp_micros(ticks.checked_mul(interval)?)
+    }
+
+    /// Whether the samples that wait since `oldest` are to be published before the next sample, which
+    /// comes after `wait`: files hold the samples of one minute.
+    pub(crate) fn is_minute_over(&self, oldest: DateTime<Utc>, now: DateTime<Utc>, wait: Duration) -> bool {
+        let next = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        let minute = |at: DateTime<Utc>| at.timestamp().div_euclid(60);
+        minute(next) != minute(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-21T{text}Z").parse().unwrap()
+    }
+
+    /// The instants of all samples if each takes no time.
+    fn instants(schedule: &Schedule, start: &str) -> Vec<String> {
+        let mut now = at(start);
+        let mut taken = vec![now];
+        while let Some(wait) = schedule.wait(taken.len() as u32, now, now) {
+            now += TimeDelta::from_std(wait).unwrap();
+            taken.push(now);
+        }
+        taken.iter().map(|at| at.format("%H:%M:%S%.3f").to_string()).collect()
+    }
+
+    fn cron_minute(start: &str) -> Vec<String> {
+        instants(&Schedule::burst(6, 10, at(start)), start)
+    }
+
+    #[test]
+    fn the_cron_minute_is_over_before_the_next_one() {
+        let all =
+            ["12:00:00.700", "12:00:10.000", "12:00:20.000", "12:00:30.000", "12:00:40.000", "12:00:50.000"];
+        assert_eq!(cron_minute("12:00:00.700"), all);
+        assert_eq!(cron_minute("12:00:09.000")[1], "12:00:10.000");
+        assert_eq!(cron_minute("12:00:09.800")[1], "12:00:20.000", "two samples at once");
+        assert_eq!(cron_minute("12:00:47"), ["12:00:47.000", "12:00:50.000"]);
+        assert_eq!(cron_minute("12:00:58"), ["12:00:58.000"]);
+    }
+
+    #[test]
+    fn a_long_burst_may_pass_minutes() {
+        let two = Schedule::burst(3, 60, at("12:00:01"));
+        assert_eq!(instants(&two, "12:00:01"), ["12:00:01.000", "12:01:00.000", "12:02:00.000"]);
+        let one = Schedule::burst(1, 10, at("12:00:59.999"));
+        assert_eq!(instants(&one, "12:00:59.999").len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_steps_does_not_stretch_the_wait() {
+        let schedule = Schedule::endless(10);
+        let back = schedule.wait(1, at("13:00:00"), at("12:00:03")).unwrap();
+        assert_eq!(back, Duration::from_secs(7));
+        let forward = schedule.wait(1, at("12:00:00"), at("13:00:03")).unwrap();
+        assert_eq!(forward, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_wake_a_little_early_is_no_further_sample() {
+        let schedule = Schedule::endless(10);
+        let woken = at("12:00:09.999");
+        assert_eq!(schedule.wait(1, woken, woken).unwrap(), Duration::from_millis(10_001));
+        let seconds = Schedule::endless(1);
+        assert_eq!(seconds.wait(1, woken, woken).unwrap(), Duration::from_millis(1_001));
+    }
+
+    #[test]
+    fn files_hold_the_samples_of_one_minute() {
+        let schedule = Schedule::endless(10);
+        let over = |oldest, now| schedule.is_minute_over(at(oldest), at(now), Duration::from_secs(10));
+        assert!(!over("12:00:00", "12:00:40"));
+        assert!(over("12:00:00", "12:00:50"));
+        assert!(over("12:00:00", "12:07:20"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line.
+
+use chrono::NaiveDate;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use telemetry_app::{CommonFlags, PrintFormat};
+
+const EXAMPLES: &str = "\
+Examples:
+  telemetry-rollup
+      Builds what is new: every date whose samples have changed.
+  telemetry-rollup plan
+      Shows what that would be.
+  telemetry-rollup --from 2026-11-01 --to 2026-11-07 --force
+      Builds these dates again.
+  telemetry-rollup --print table
+      Also shows the latest rollups.
+  telemetry-rollup sql > views.sql && duckdb -init views.sql
+      Opens the lake in DuckDB.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but damaged or unusable samples were left out;
+75 another rollup is at work; 78 bad configuration.";
+
+/// Builds LAKE/gold from the samples in LAKE/silver: rollups of 5 minutes per host, a date at a time.
+#[derive(Debug, Parser)]
+#[command(name = "telemetry-rollup", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// What to do [default: build].
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// First UTC date, as 2026-11-21 [default: the first with samples]
+    #[arg(long, value_name = "DATE", global = true, value_parser = date)]
+    pub from: Option<NaiveDate>,
+    /// Last UTC date, inclusive [default: the last with samples]
+    #[arg(long, value_name = "DATE", global = true, value_parser = date)]
+    pub to: Option<NaiveDate>,
+    /// Also build dates that are up to date
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Show the rollups of the range (without --from and --to: of the last date), or the plan
+    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    pub print: Option<PrintFormat>,
+    /// Flags of all programs.
+    #[command(flatten)]
+    pub common: CommonFlags,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Build what is new, or the range (the default)
+    Build,
+    /// Show what would be built, and why; writes nothing
+    Plan,
+    /// Print the DuckDB statements that make a view of each dataset
+    Sql,
+}
+
+/// The dates that a run looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DateRange {
+    pub(crate) from: Option<NaiveDate>,
+    pub(crate) to: Option<NaiveDate>,
+    pub(crate) force: bool,
+}
+
+impl DateRange {
+    pub(crate) fn contains(&self, date: NaiveDate) -> bool {
+        self.from.is_none_or(|from| from <= date) && self.to.is_none_or(|to| date <= to)
+    }
+}
+
+impl Args {
+    pub(crate) fn range(&self) -> Result<DateRange, clap::Error> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            let message = format!("--from {from} is after --to {to}");
+            return Err(Args::command().error(ErrorKind::ValueValidation, message));
+        }
+        Ok(DateRange { from: self.from, to: self.to, force: self.force })
+    }
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "expected a date as 2026-11-21".to_owned())
+}

@@ -1,0 +1,144 @@
+//! What a run would build, and why: names are listed, hardly anything is opened.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, RollupFileName};
+use telemetry_rollup_engine::RollupConfig;
+
+use crate::args::DateRange;
+use crate::digest::digest;
+use crate::reach;
+use crate::silver::Silver;
+
+/// Footer key of Gold: the first instant at which a bucket of the file becomes final, microseconds
+/// since 1970. Absent where all are.
+pub(crate) const NEXT_FINAL_US: &str = "telemetry.next_final_us";
+
+/// What a run would do with each date of its range, in order.
+pub(crate) struct Plan {
+    pub(crate) dates: Vec<PlannedDate>,
+}
+
+/// What a run would do with one date.
+pub(crate) struct PlannedDate {
+    pub(crate) date: NaiveDate,
+    pub(crate) action: Action,
+    /// Number of Silver files that would be read, and their bytes.
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    /// The generation that stands in Gold now; 0 if there is none.
+    pub(crate) generation: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Build(Reason),
+    UpToDate,
+    /// Gold exists and Silver does not (any more): left as it is.
+    KeepWithoutSilver,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    New,
+    Changed,
+    BucketsBecomeFinal,
+    Forced,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Build(Reason::New) => "build: not in Gold yet",
+            Action::Build(Reason::Changed) => "build: samples or configuration changed",
+            Action::Build(Reason::BucketsBecomeFinal) => "build: buckets become final",
+            Action::Build(Reason::Forced) => "build: forced",
+            Action::UpToDate => "up to date",
+            Action::KeepWithoutSilver => "kept: its samples are gone",
+        })
+    }
+}
+
+impl Plan {
+    pub(crate) fn make(
+        silver: &Silver,
+        gold: &DatasetStore,
+        range: &DateRange,
+        config: RollupConfig,
+        now: DateTime<Utc>,
+    ) -> Result<Self, RepositoryError> {
+        let silver_dates: BTreeSet<NaiveDate> = silver.dates().collect();
+        let mut dates = Vec::new();
+        for date in silver_dates.iter().copied().chain(gold.dates()?).collect::<BTreeSet<_>>() {
+            if range.contains(date) {
+                dates.push(plan_date(silver, gold, date, range.force, config, now)?);
+            }
+        }
+        Ok(Self { dates })
+    }
+}
+
+fn plan_date(
+    silver: &Silver,
+    gold: &DatasetStore,
+    date: NaiveDate,
+    force: bool,
+    config: RollupConfig,
+    now: DateTime<Utc>,
+) -> Result<PlannedDate, RepositoryError> {
+    let inputs = silver.inputs(date, reach(config));
+    let has_samples = inputs.iter().any(|file| file.date == date);
+    let built = built(gold, date)?;
+    let action = match &built {
+        _ if !has_samples => Action::KeepWithoutSilver,
+        None => Action::Build(Reason::New),
+        Some(_) if force => Action::Build(Reason::Forced),
+        Some((_, name)) if name.digest != digest(&inputs, config) => Action::Build(Reason::Changed),
+        Some((_, name)) if name.is_final => Action::UpToDate,
+        Some((file, _)) if is_due(gold, file, now)? => Action::Build(Reason::BucketsBecomeFinal),
+        Some(_) => Action::UpToDate,
+    };
+    Ok(PlannedDate {
+        date,
+        action,
+        files: inputs.len(),
+        bytes: inputs.iter().map(|file| file.size).sum(),
+        generation: built.map_or(0, |(_, name)| name.generation),
+    })
+}
+
+/// The date's file in Gold: the one of the highest generation.
+fn built(
+    gold: &DatasetStore,
+    date: NaiveDate,
+) -> Result<Option<(DataFile, RollupFileName)>, RepositoryError> {
+    let files = gold.files_on(date)?.into_iter().filter_map(|file| match &file.name {
+        FileName::Rollup(name) => Some((file.clone(), name.clone())),
+        FileName::Sample(_) | FileName::Other => None,
+    });
+    Ok(files.max_by_key(|(_, name)| name.generation))
+}
+
+/// Whether a bucket of an open date has become final since it was built. A file that cannot tell is
+/// built again.
+fn is_due(gold: &DatasetStore, file: &DataFile, now: DateTime<Utc>) -> Result<bool, RepositoryError> {
+    match gold.footer(file) {
+        Ok(footer) => {
+            let next: Option<i64> = footer.get(NEXT_FINAL_US).and_then(|text| text.parse().ok());
+            Ok(next.is_none_or(|next| next <= now.timestamp_micros()))
+        }
+        Err(RepositoryError::Damaged { path, reason }) => {
+            tracing::warn!(path = %path.display(), reason, "damaged rollup is built again");
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// First and last instant (exclusive) of a date, microseconds since 1970.
+pub(crate) fn bounds_us(date: NaiveDate) -> (i64, i64) {
+    let start = crate::silver::start_of(date);
+    (start.timestamp_micros(), (start + Days::new(1)).timestamp_micros())
+}
