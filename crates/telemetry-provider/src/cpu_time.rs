@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 /// The oldest reading of an earlier run that a window may begin with, in seconds.
+#[cfg(any(target_os = "linux", test))]
 const MAX_BASELINE_AGE_SECONDS: f64 = 15.0 * 60.0;
 /// Idle time may fall by a little when the kernel corrects its books; beyond this it is a new count
 /// (three seconds of the 100 ticks per second that Linux shows to programs).
@@ -80,6 +81,7 @@ pub struct CpuBaseline {
     pub uptime_seconds: f64,
 }
 
+#[cfg(any(target_os = "linux", test))]
 impl CpuBaseline {
     /// Seconds from this reading to one now; `None` if it cannot begin a window: another boot, the
     /// future, or too long ago.

@@ -36,17 +36,26 @@ impl NetworkProvider {
     }
 
     /// Hardware (PCI, USB, virtio, ...) has a `device`; bridges, bonds, VLANs, tunnels, loopback and
-    /// the like do not. Names say nothing.
+    /// the like do not. Names say nothing. Two kinds have one although the interface below or above
+    /// them counts the same packets:
     ///
-    /// The second function of a network card that runs under a synthetic one (accelerated networking
-    /// in clouds) has a device too, but the other one, its master, counts the same packets. The
-    /// master of a bonded card is no hardware, so that card counts.
+    /// - the ports of a switch chip (type `dsa`), whose traffic passes the processor's own port;
+    /// - a network card that runs under a synthetic one (accelerated networking in clouds), which is
+    ///   its master. The master of a bonded card is no hardware, so that card counts.
     fn is_physical(&self, name: &str) -> bool {
-        self.has_device(name)
-            && !self
-                .tree
-                .link_name(&format!("sys/class/net/{name}/master"))
-                .is_some_and(|master| self.has_device(&master))
+        self.has_device(name) && !self.is_switch_port(name) && !self.has_physical_master(name)
+    }
+
+    fn is_switch_port(&self, name: &str) -> bool {
+        self.tree
+            .read_optional(&format!("sys/class/net/{name}/uevent"))
+            .is_some_and(|uevent| uevent.lines().any(|line| line == "DEVTYPE=dsa"))
+    }
+
+    fn has_physical_master(&self, name: &str) -> bool {
+        self.tree
+            .link_name(&format!("sys/class/net/{name}/master"))
+            .is_some_and(|master| self.has_device(&master))
     }
 
     fn has_device(&self, name: &str) -> bool {
@@ -85,7 +94,31 @@ fn parse(dev: &str) -> Vec<Interface> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "test code")]
+
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn interfaces_that_repeat_the_packets_of_hardware_are_not_physical() {
+        let directory = tempfile::tempdir().unwrap();
+        let net = directory.path().join("sys/class/net");
+        for name in ["eth0", "eth1", "lan1", "ens3"] {
+            fs::create_dir_all(net.join(name).join("device")).unwrap();
+        }
+        fs::create_dir_all(net.join("bond0")).unwrap();
+        // eth1 runs under the synthetic eth0; ens3 is one of a bond; lan1 is a port of a switch.
+        symlink("../eth0", net.join("eth1/master")).unwrap();
+        symlink("../bond0", net.join("ens3/master")).unwrap();
+        fs::write(net.join("lan1/uevent"), "DEVTYPE=dsa\nINTERFACE=lan1\n").unwrap();
+        fs::write(net.join("eth0/uevent"), "INTERFACE=eth0\n").unwrap();
+        let provider = NetworkProvider::new(Tree::new(directory.path()), None);
+        let physical =
+            ["eth0", "eth1", "lan1", "ens3", "bond0", "none"].map(|name| provider.is_physical(name));
+        assert_eq!(physical, [true, false, false, true, false, false]);
+    }
 
     #[test]
     fn heading_lines_and_damaged_lines_are_left_out() {
