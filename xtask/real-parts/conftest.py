@@ -19,8 +19,8 @@ def required(variable: str) -> str:
     return value
 
 
-PROGRAMS = Path(required("TELEMETRY_TEST_BIN_DIR"))
-CONTRACT = json.loads(Path(required("TELEMETRY_TEST_CONTRACT")).read_text())
+PROGRAMS = Path(required("XTASK_TEST_BIN_DIR"))
+CONTRACT = json.loads(Path(required("XTASK_TEST_CONTRACT")).read_text())
 SILVER, GOLD = ("ops_host_metrics", "ops_host_metrics_5m_rollup")
 
 

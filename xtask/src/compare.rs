@@ -134,7 +134,7 @@ fn processor(collector: &Collector, report: &mut Report, cores: usize, seconds: 
     .map_err(|error: anyhow::Error| error.context(format!("with {cores} busy cores")))?;
     let window = sample.number(names::cpu_interval_seconds)?;
     report.within(
-        format!("{} over {window:.0} s, {cores} busy cores, sar", names::cpu_pct),
+        format!("{} over {window:.0} s, busy cores: {cores}, sar", names::cpu_pct),
         sample.number(names::cpu_pct)?,
         (theirs, theirs),
         CPU_POINTS,

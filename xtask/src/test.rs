@@ -73,9 +73,9 @@ impl Setup {
 
     fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
-            .env("TELEMETRY_TEST_PYTHON", &self.python)
-            .env("TELEMETRY_TEST_BIN_DIR", &self.programs)
-            .env("TELEMETRY_TEST_CONTRACT", &self.contract)
+            .env("XTASK_TEST_PYTHON", &self.python)
+            .env("XTASK_TEST_BIN_DIR", &self.programs)
+            .env("XTASK_TEST_CONTRACT", &self.contract)
     }
 }
 

@@ -53,8 +53,9 @@ impl Report {
     }
 }
 
-/// Whole numbers without decimals.
+/// Three decimals, none for whole numbers, and no negative zero.
 fn number(value: f64) -> String {
+    let value = (value * 1_000.0).round() / 1_000.0 + 0.0;
     if value == value.trunc() { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
@@ -95,6 +96,14 @@ mod tests {
         {
             assert_eq!(passes(|report| report.within("x".into(), ours, (12.0, 10.0), 0.5)), passed, "{ours}");
         }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(
+            [number(12.0), number(0.12345), number(-0.0004), number(1e12)],
+            ["12", "0.123", "0", "1000000000000"]
+        );
     }
 
     #[test]

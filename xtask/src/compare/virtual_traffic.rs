@@ -12,9 +12,9 @@ const NAMESPACE: &str = "xtask-compare";
 const BRIDGE: &str = "xtaskbr0";
 const OUTER: &str = "xtaskve0";
 const INNER: &str = "xtaskve1";
-/// From the network that is reserved for documentation, so that it is nobody's.
-const OUTER_ADDRESS: &str = "192.0.2.1";
-const INNER_ADDRESS: &str = "192.0.2.2";
+/// From the network that is reserved for measurements between devices (RFC 2544).
+const OUTER_ADDRESS: &str = "198.18.77.1";
+const INNER_ADDRESS: &str = "198.18.77.2";
 
 const PACKETS: usize = 40_000;
 const PACKET_BYTES: usize = 1_400;
