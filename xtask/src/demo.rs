@@ -11,6 +11,9 @@ use telemetry_schema::{Dataset, HOST_METRICS, HOST_METRICS_ROLLUP, Unit, dataset
 
 use crate::{process, tree};
 
+/// More do not fit the width of a terminal; a lake of earlier runs has more.
+const ROLLUPS_SHOWN: usize = 3;
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Where the samples go [default: demo-lake in cargo's target directory]
@@ -39,12 +42,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut collect = program(packages[0]);
     collect.args(["--samples", &arguments.samples.to_string(), "--interval", &arguments.interval]);
     let samples = printed_rows(collect.args(["--print", "json"]))?;
-    process::run(&mut program(packages[1]))?;
-    let rollups = printed_rows(program(packages[1]).args(["show", "--print", "json"]))?;
+    let rollups = printed_rows(program(packages[1]).args(["--print", "json"]))?;
 
     let latest = samples.last().context("the collector printed no sample")?;
     print!("\nThe latest sample\n\n{}", table(&HOST_METRICS, std::slice::from_ref(latest)));
-    print!("\nGold: one row for each five minutes\n\n{}", table(&HOST_METRICS_ROLLUP, &rollups));
+    let newest = &rollups[rollups.len().saturating_sub(ROLLUPS_SHOWN)..];
+    print!("\nGold: the newest rollups\n\n{}", table(&HOST_METRICS_ROLLUP, newest));
     print!("\nFiles in {}\n\n{}", shown(&lake), files(&lake)?);
     print!("\n{}", next_steps(&shown(&target.join("debug")), &shown(&lake)));
     Ok(())
