@@ -18,6 +18,7 @@ mod host_metrics;
 mod lake;
 mod layout;
 mod lock;
+mod pages;
 mod parquet;
 mod publish;
 mod replace;

@@ -18,11 +18,14 @@ use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 use crate::error::{IoContext as _, RepositoryError};
 use crate::footer::Footer;
 use crate::frame::data_type;
+use crate::pages;
 
 /// Rows of a row group: the unit in which files are read.
 pub(crate) const ROW_GROUP_ROWS: usize = 122_880;
 /// Bytes read at once from the end of a file: all of a file of minutes, the footer of a larger one.
 const TAIL_BYTES: u64 = 64 * 1024;
+/// More rows are not taken for real: a date of a thousand hosts, each second.
+const MAX_ROWS: usize = 100_000_000;
 /// Length and magic at the very end.
 const TRAILER_BYTES: u64 = 8;
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -182,6 +185,16 @@ impl ParquetFile {
         if ranges.iter().any(|range| range.start > range.end || range.end > self.size) {
             return Err(self.damaged("column chunks reach beyond the end".to_owned()));
         }
+        let bytes = self.read_ranges(&ranges)?;
+        for range in ranges {
+            pages::check(&bytes[range.start as usize..range.end as usize], metadata.num_rows)
+                .map_err(|reason| self.damaged(reason))?;
+        }
+        Ok(bytes)
+    }
+
+    /// The file with these ranges, where it is larger than its tail.
+    fn read_ranges(&mut self, ranges: &[Range<u64>]) -> Result<Vec<u8>, RepositoryError> {
         if self.tail.len() as u64 == self.size {
             return Ok(self.tail.clone());
         }
@@ -278,6 +291,7 @@ fn parse_footer(tail: &[u8]) -> PolarsResult<(FileMetadataRef, Footer)> {
     let metadata = reader.get_metadata()?.clone();
     let group_rows =
         metadata.row_groups.iter().try_fold(0usize, |sum, group| sum.checked_add(group.num_rows()));
+    polars_ensure!(metadata.num_rows <= MAX_ROWS, ComputeError: "{} rows are too many", metadata.num_rows);
     polars_ensure!(group_rows == Some(metadata.num_rows), ComputeError: "row groups do not add up to the rows");
     let pairs = metadata.key_value_metadata().iter().flatten();
     let key_values = pairs
