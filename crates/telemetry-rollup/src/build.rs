@@ -122,3 +122,76 @@ impl<'a> Builder<'a> {
 fn is_gone(error: &RepositoryError) -> bool {
     matches!(error, RepositoryError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use chrono::TimeDelta;
+    use telemetry_repository::Lake;
+    use telemetry_schema::{HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsSample, Row, Value};
+
+    use super::*;
+    use crate::args::DateRange;
+    use crate::plan::{Action, Plan, Reason};
+
+    const WHOLE: DateRange = DateRange { from: None, to: None, force: false };
+
+    struct World {
+        _directory: tempfile::TempDir,
+        lake: Lake,
+        gold: DatasetStore,
+    }
+
+    impl World {
+        /// A lake with a sample at 12:01 and one at 12:06.
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let lake = Lake::new(directory.path().join("lake"));
+            let samples = [at(12, 1), at(12, 6)].map(|as_of| {
+                let mut values = vec![Value::Null; HOST_METRICS.columns.len()];
+                values[0] = Value::TimestampUs(as_of.timestamp_micros());
+                values[1] = Value::String("pi".into());
+                HostMetricsSample::from_values(&values).unwrap()
+            });
+            lake.host_metrics().append(&samples).unwrap();
+            let gold = lake.store(&HOST_METRICS_ROLLUP, HOST_METRICS_ROLLUP.name.to_owned());
+            Self { _directory: directory, lake, gold }
+        }
+
+        fn action(&self, now: DateTime<Utc>) -> Action {
+            self.plan(now).dates[0].action
+        }
+
+        fn plan(&self, now: DateTime<Utc>) -> Plan {
+            let silver = Silver::list(self.lake.host_metrics().store()).unwrap();
+            Plan::make(&silver, &self.gold, &WHOLE, RollupConfig::default(), now).unwrap()
+        }
+
+        fn build(&self, now: DateTime<Utc>) {
+            let silver = self.lake.host_metrics();
+            let builder = Builder::new(silver.store(), &self.gold, RollupConfig::default(), now);
+            assert!(builder.build(&self.plan(now).dates[0]).unwrap());
+        }
+    }
+
+    fn at(hour: u32, minute: u32) -> DateTime<Utc> {
+        let midnight: DateTime<Utc> = "2026-11-21T00:00:00Z".parse().unwrap();
+        midnight + TimeDelta::minutes(i64::from(hour * 60 + minute))
+    }
+
+    #[test]
+    fn an_open_date_is_built_again_when_a_bucket_becomes_final_and_not_before() {
+        let world = World::new();
+        assert_eq!(world.action(at(12, 7)), Action::Build(Reason::New));
+        world.build(at(12, 7));
+        assert_eq!(world.action(at(12, 7)), Action::UpToDate);
+        assert_eq!(world.action(at(12, 14)), Action::UpToDate);
+        assert_eq!(world.action(at(12, 15)), Action::Build(Reason::BucketsBecomeFinal));
+        world.build(at(12, 15));
+        assert_eq!(world.action(at(12, 19)), Action::UpToDate);
+        assert_eq!(world.action(at(12, 20)), Action::Build(Reason::BucketsBecomeFinal));
+        world.build(at(12, 20));
+        assert_eq!(world.action(at(23, 59)), Action::UpToDate);
+    }
+}

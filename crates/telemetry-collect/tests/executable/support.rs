@@ -1,0 +1,84 @@
+//! Runs the real executable in a world of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use telemetry_repository::{Lake, Selection, rows_from_frame};
+use telemetry_schema::{HostMetricsSample, Row};
+use tempfile::TempDir;
+
+/// A temporary directory with a lake, a home and a configuration file.
+pub(crate) struct World {
+    directory: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn lake(&self) -> PathBuf {
+        self.path("lake")
+    }
+
+    /// The program with nothing of this machine's configuration, on the world's lake.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-collect"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
+            command.env_remove(name);
+        }
+        for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env(home, self.path("home"));
+        }
+        command.env("TELEMETRY_LAKE", self.lake()).env("TELEMETRY_HOST_ID", "pi").args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// All rows of the lake's Silver, with the number of files that they came from.
+    pub(crate) fn samples(&self) -> (Vec<HostMetricsSample>, usize) {
+        let lake = Lake::new(self.lake());
+        let repository = lake.host_metrics();
+        let columns: Vec<&str> =
+            HostMetricsSample::DATASET.columns.iter().map(|column| column.name).collect();
+        let files = repository.store().files(&Selection::all()).unwrap();
+        let rows = files.iter().flat_map(|file| {
+            let frame = repository.store().read(file, &columns).unwrap();
+            rows_from_frame::<HostMetricsSample>(&frame).unwrap()
+        });
+        (rows.collect(), files.len())
+    }
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> String {
+    std::fs::write(path, text).unwrap();
+    path.display().to_string()
+}

@@ -1,0 +1,121 @@
+//! A lake with samples made here, and the program on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use telemetry_repository::{DatasetStore, Lake, rows_from_frame};
+use telemetry_schema::{
+    HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsRollup, HostMetricsSample, Row, Value, host_metrics_rollup,
+};
+use tempfile::TempDir;
+
+pub(crate) struct World {
+    directory: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("lake")
+    }
+
+    pub(crate) fn lake(&self) -> Lake {
+        Lake::new(self.path())
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-rollup"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
+            command.env_remove(name);
+        }
+        for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env(home, self.directory.path().join("home"));
+        }
+        let output =
+            command.env("TELEMETRY_LAKE", self.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Builds and expects success.
+    #[track_caller]
+    pub(crate) fn build(&self, arguments: &[&str]) {
+        let got = self.run(arguments);
+        assert_eq!((got.code, got.stderr.as_str()), (0, ""), "{got:?}");
+    }
+
+    /// One sample every 10 s from the instant on, as one Silver file.
+    pub(crate) fn append(&self, host: &str, from: &str, samples: u32) -> PathBuf {
+        let from: DateTime<Utc> = from.parse().unwrap();
+        let rows: Vec<HostMetricsSample> = (0..samples)
+            .map(|n| sample(host, from + chrono::TimeDelta::seconds(10 * i64::from(n))))
+            .collect();
+        let appended = self.lake().host_metrics().append(&rows).unwrap();
+        assert_eq!(appended.rows, samples as usize);
+        appended.files[0].clone()
+    }
+
+    pub(crate) fn gold(&self, minutes: u32) -> DatasetStore {
+        self.lake().store(&HOST_METRICS_ROLLUP, host_metrics_rollup::dataset_name(minutes))
+    }
+
+    /// The Gold rows of a date.
+    pub(crate) fn rollups(&self, date: &str) -> Vec<HostMetricsRollup> {
+        let columns: Vec<&str> = HOST_METRICS_ROLLUP.columns.iter().map(|column| column.name).collect();
+        let gold = self.gold(5);
+        let files = gold.files_on(date.parse().unwrap()).unwrap();
+        files.iter().flat_map(|file| rows_from_frame(&gold.read(file, &columns).unwrap()).unwrap()).collect()
+    }
+
+    /// The Gold file of each date, with what tells one file from another.
+    pub(crate) fn identities(&self) -> BTreeMap<NaiveDate, (PathBuf, u64)> {
+        let gold = self.gold(5);
+        let files = gold.dates().unwrap().into_iter().flat_map(|date| gold.files_on(date).unwrap());
+        files.map(|file| (file.date, (file.path.clone(), inode(&file.path)))).collect()
+    }
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().unwrap().ino()
+}
+
+#[cfg(not(unix))]
+fn inode(_path: &Path) -> u64 {
+    0
+}
+
+fn sample(host: &str, at: DateTime<Utc>) -> HostMetricsSample {
+    let mut values = vec![Value::Null; HOST_METRICS.columns.len()];
+    values[0] = Value::TimestampUs(at.timestamp_micros());
+    values[1] = Value::String(host.to_owned().into());
+    let mut row = HostMetricsSample::from_values(&values).unwrap();
+    let booted: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    let uptime = (at - booted).num_seconds();
+    row.cpu_pct = Some((uptime % 100) as f64);
+    row.ram_used_mb = Some(1_000);
+    row.net_rx_bytes = Some(uptime * 1_250);
+    row.net_tx_bytes = Some(uptime * 125);
+    row.net_interfaces = Some("eth0".into());
+    row.boot_id = Some("boot".into());
+    row.uptime_seconds = Some(uptime as f64);
+    row.sample_interval_seconds = Some(10);
+    row
+}
