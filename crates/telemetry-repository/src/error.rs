@@ -124,3 +124,28 @@ impl<T> IoContext<T> for io::Result<T> {
         self.map_err(|source| RepositoryError::io(action, path, source))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn each_trouble_of_the_operating_system_has_its_words() {
+        let cases = [
+            (io::ErrorKind::StorageFull, "no space left for /lake"),
+            (io::ErrorKind::QuotaExceeded, "no space left for /lake"),
+            (io::ErrorKind::ReadOnlyFilesystem, "/lake is on a read-only file system"),
+            (io::ErrorKind::PermissionDenied, "permission denied for /lake"),
+            (io::ErrorKind::NotADirectory, "/lake is not a directory"),
+            (io::ErrorKind::TimedOut, "cannot sync /lake"),
+        ];
+        for (kind, words) in cases {
+            let error = RepositoryError::io("sync", Path::new("/lake"), kind.into());
+            assert_eq!(error.to_string(), words);
+            let source = error.source().map(ToString::to_string).unwrap_or_default();
+            assert!(source.is_empty() || !words.contains(&source), "{words}: {source}");
+        }
+    }
+}

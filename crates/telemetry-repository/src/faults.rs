@@ -57,6 +57,9 @@ impl FileSystem for Faulty {
     fn create_new(&self, path: &Path) -> io::Result<File> {
         self.call("create_new", || OperatingSystem.create_new(path))
     }
+    fn open_lock(&self, path: &Path) -> io::Result<File> {
+        self.call("open_lock", || OperatingSystem.open_lock(path))
+    }
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
         let calls = self.calls.load(Ordering::SeqCst);
         self.call("write", || match self.short_writes {

@@ -33,6 +33,8 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates and opens a file for writing; an existing one is an error.
     fn create_new(&self, path: &Path) -> io::Result<File>;
+    /// Opens a file to lock it, creating it where it is missing.
+    fn open_lock(&self, path: &Path) -> io::Result<File>;
     /// Writes some of the bytes.
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize>;
     /// Makes a file's content durable.
@@ -81,6 +83,10 @@ impl FileSystem for OperatingSystem {
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    fn open_lock(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).open(path)
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
@@ -165,6 +171,7 @@ fn rename_with_flag(_from: &Path, _to: &Path, _flag: Flag) -> io::Result<()> {
 }
 
 /// File systems answer to a call or flag that they do not know with EINVAL, ENOSYS or ENOTSUP.
+#[cfg(unix)]
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }

@@ -36,7 +36,7 @@ impl Lake {
     pub(crate) fn with_file_system(root: impl Into<PathBuf>, system: Arc<dyn FileSystem>) -> Self {
         let root = root.into();
         let root = std::path::absolute(&root).unwrap_or(root);
-        Self { staging: Staging::new(&root), root, system }
+        Self { staging: Staging::new(&root, Arc::clone(&system)), root, system }
     }
 
     /// The lake's directory, absolute.
@@ -69,7 +69,7 @@ impl Lake {
     /// [`RepositoryError::Locked`] at once if another has it.
     pub fn lock_collector(&self, host: &HostId, holder: &Holder) -> Result<Lock, RepositoryError> {
         let what = format!("the collector of {host}");
-        lock::lock(&self.root, &self.state_directory(host.as_str()), ("collector", what), holder)
+        lock::lock(self, &self.state_directory(host.as_str()), ("collector", what), holder)
     }
 
     /// Takes the lock that one builder of Gold a lake holds.
@@ -78,7 +78,7 @@ impl Lake {
     /// [`RepositoryError::Locked`] at once if another has it.
     pub fn lock_rollup(&self, holder: &Holder) -> Result<Lock, RepositoryError> {
         let what = ("rollup", "the rollup".to_owned());
-        lock::lock(&self.root, &self.state_directory(STATE_OF_LAKE), what, holder)
+        lock::lock(self, &self.state_directory(STATE_OF_LAKE), what, holder)
     }
 
     /// Waits for the lock of a date; it ends when the file is dropped.
@@ -90,7 +90,7 @@ impl Lake {
     ) -> Result<File, RepositoryError> {
         let name = format!("{}.lock", date_directory(date));
         let path = self.state_directory(STATE_OF_LAKE).join(dataset).join(name);
-        let file = open_lock_file(&self.root, &path)?;
+        let file = open_lock_file(self.system.as_ref(), &self.root, &path)?;
         match exclusion {
             Exclusion::Shared => file.lock_shared(),
             Exclusion::Exclusive => file.lock(),
@@ -111,16 +111,13 @@ impl Lake {
     /// Replaces `.state/<host>/<name>.json` atomically; the text must be JSON. Not synced: a power cut
     /// may bring back the previous text, or none.
     pub fn save_state(&self, host: &HostId, name: &str, text: &str) -> Result<(), RepositoryError> {
-        state::save(&self.root, &self.state_directory(host.as_str()), name, text)
+        state::save(self, &self.state_directory(host.as_str()), name, text)
     }
 
     /// Removes what ended processes left unfinished, and replaced dates that have been in the trash
     /// for an hour at `now`. Safe beside running processes; does nothing where there is no lake.
     pub fn clean_staging(&self, now: DateTime<Utc>) -> Result<Cleaned, RepositoryError> {
-        Ok(Cleaned {
-            orphans: self.staging.remove_orphans(self.system.as_ref())?,
-            trashed: self.staging.empty_trash(self.system.as_ref(), now)?,
-        })
+        Ok(Cleaned { orphans: self.staging.remove_orphans()?, trashed: self.staging.empty_trash(now)? })
     }
 
     /// The DuckDB statements that create a view for each dataset, with the rollup of that interval.

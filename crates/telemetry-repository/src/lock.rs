@@ -4,7 +4,7 @@
 //! ends. Who the holder is stands in a second file beside it: where locks are mandatory (Windows) a
 //! locked file cannot be read.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{OperatingSystem, create_directories};
+use crate::filesystem::{FileSystem, create_directories};
+use crate::lake::Lake;
 
 /// Who holds a lock, as told by the holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +57,13 @@ impl Drop for Lock {
 
 /// Takes the lock `<directory>/<name>.lock`, or says at once who holds it.
 pub(crate) fn lock(
-    lake: &Path,
+    lake: &Lake,
     directory: &Path,
     (name, what): (&str, String),
     holder: &Holder,
 ) -> Result<Lock, RepositoryError> {
-    let file = open_lock_file(lake, &directory.join(format!("{name}.lock")))?;
+    let path = directory.join(format!("{name}.lock"));
+    let file = open_lock_file(lake.system().as_ref(), lake.root(), &path)?;
     let holder_path = directory.join(format!("{name}.holder.json"));
     match file.try_lock() {
         Ok(()) => {}
@@ -69,7 +71,7 @@ pub(crate) fn lock(
             return Err(RepositoryError::Locked { what, holder: read_holder(&holder_path) });
         }
         Err(TryLockError::Error(source)) => {
-            return Err(RepositoryError::io("lock", &directory.join(format!("{name}.lock")), source));
+            return Err(RepositoryError::io("lock", &path, source));
         }
     }
     let lock = Lock { holder_path, _file: file };
@@ -99,30 +101,27 @@ fn read_holder(path: &Path) -> Option<Holder> {
 
 /// Opens a lock file, making it and its directories where they are missing. It is never removed: two
 /// processes could then hold locks of two files with one name.
-pub(crate) fn open_lock_file(lake: &Path, path: &Path) -> Result<File, RepositoryError> {
-    let open = || OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    match open() {
+pub(crate) fn open_lock_file(
+    system: &dyn FileSystem,
+    lake: &Path,
+    path: &Path,
+) -> Result<File, RepositoryError> {
+    match system.open_lock(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = path.parent().unwrap_or(lake);
-            make_directories(lake, directory)?;
-            open().at("open", path)
+            make_directories(system, lake, path.parent().unwrap_or(lake))?;
+            system.open_lock(path).at("open", path)
         }
         result => result.at("open", path),
     }
 }
 
 /// Makes a directory of the lake, and the lake itself; what should hold the lake must be there.
-pub(crate) fn make_directories(lake: &Path, directory: &Path) -> Result<(), RepositoryError> {
-    directories_made(lake, directory, create_directories(&OperatingSystem, lake, directory))
-}
-
-/// Names the directory that a failed [`create_directories`] missed.
-pub(crate) fn directories_made(
+pub(crate) fn make_directories(
+    system: &dyn FileSystem,
     lake: &Path,
     directory: &Path,
-    result: io::Result<()>,
 ) -> Result<(), RepositoryError> {
-    let Err(error) = result else { return Ok(()) };
+    let Err(error) = create_directories(system, lake, directory) else { return Ok(()) };
     match lake.parent() {
         Some(parent) if error.kind() == io::ErrorKind::NotFound && !parent.exists() => {
             Err(RepositoryError::MissingParent { path: parent.to_owned() })

@@ -14,10 +14,10 @@ use polars::prelude::*;
 use telemetry_schema::Dataset;
 
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{FileSystem, Space, create_directories, rename_to_free_name};
+use crate::filesystem::{FileSystem, Space, rename_to_free_name};
 use crate::footer;
 use crate::frame::{data_type, timestamps};
-use crate::lock::directories_made;
+use crate::lock::make_directories;
 use crate::parquet::{self, ParquetFile};
 use crate::scan::date_range_us;
 use crate::store::DatasetStore;
@@ -64,7 +64,7 @@ pub(crate) fn stage(
 ) -> Result<StagedFile, RepositoryError> {
     let time_range_us = check_frame(store, date, frame)?;
     let system = store.lake().system();
-    check_space(system.as_ref(), store.lake().root(), &path, frame)?;
+    check_space(system.as_ref(), store.lake().root(), frame)?;
     let mut key_values = footer::key_values(store.dataset(), store.name(), frame.height(), time_range_us);
     key_values.extend(extra);
 
@@ -89,7 +89,7 @@ pub(crate) fn publish(
     let system = lake.system().as_ref();
     let directory = store.date_path(date);
     let _lock = lake.lock_date(store.name(), date, Exclusion::Shared)?;
-    directories_made(lake.root(), &directory, create_directories(system, lake.root(), &directory))?;
+    make_directories(system, lake.root(), &directory)?;
     let mut attempts = 0;
     let path = loop {
         let path = directory.join(name());
@@ -149,12 +149,7 @@ fn check_frame(
     }
 }
 
-fn check_space(
-    system: &dyn FileSystem,
-    lake: &Path,
-    path: &Path,
-    frame: &DataFrame,
-) -> Result<(), RepositoryError> {
+fn check_space(system: &dyn FileSystem, lake: &Path, frame: &DataFrame) -> Result<(), RepositoryError> {
     let Some(Space { free_bytes, total_bytes }) = system.space(lake).at("ask for the free space of", lake)?
     else {
         return Ok(());
@@ -163,7 +158,7 @@ fn check_space(
     let needed_bytes = frame.estimated_size() as u64 + OVERHEAD_BYTES + reserve_bytes;
     if free_bytes < needed_bytes {
         tracing::warn!(free_bytes, needed_bytes, "not enough free space to publish");
-        return Err(RepositoryError::NoSpace { path: path.to_owned() });
+        return Err(RepositoryError::NoSpace { path: lake.to_owned() });
     }
     Ok(())
 }

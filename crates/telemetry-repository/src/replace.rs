@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{FileSystem, create_directories, rename_to_free_name};
+use crate::filesystem::{FileSystem, rename_to_free_name};
 use crate::lake::Lake;
 use crate::layout::{date_directory, is_parquet};
-use crate::lock::directories_made;
+use crate::lock::make_directories;
 use crate::publish::Exclusion;
 use crate::store::DatasetStore;
 
@@ -67,7 +67,7 @@ pub(crate) fn replace(
     let old = live_names(system, &live)?;
     check(old.as_deref().unwrap_or_default())?;
     let dataset = live.parent().unwrap_or(&live);
-    directories_made(lake.root(), dataset, create_directories(system, lake.root(), dataset))?;
+    make_directories(system, lake.root(), dataset)?;
     match old {
         None => rename_to_free_name(system, &staged.path, &live).at("publish", &live)?,
         Some(old) => match system.exchange(&staged.path, &live) {
@@ -84,7 +84,7 @@ pub(crate) fn replace(
 /// The staged path holds the old date now. Should it stay there, it is cleaned up with the session.
 fn discard_old(lake: &Lake, staged: &mut StagedDate) {
     staged.is_used = true;
-    if let Err(error) = lake.staging().trash(lake.system().as_ref(), &staged.path) {
+    if let Err(error) = lake.staging().trash(&staged.path) {
         tracing::warn!(path = %staged.path.display(), %error, "replaced date stays in staging");
     }
 }
@@ -102,7 +102,7 @@ fn replace_file_by_file(
     }
     system.sync_directory(live).at("sync", live)?;
     for name in old {
-        lake.staging().trash(system, &live.join(name))?;
+        lake.staging().trash(&live.join(name))?;
     }
     system.sync_directory(live).at("sync", live)
 }

@@ -36,6 +36,7 @@ pub struct Cleaned {
 #[derive(Debug, Clone)]
 pub(crate) struct Staging {
     lake: PathBuf,
+    system: Arc<dyn FileSystem>,
     session: Arc<Mutex<Option<Session>>>,
 }
 
@@ -55,8 +56,8 @@ impl Drop for Session {
 }
 
 impl Staging {
-    pub(crate) fn new(lake: &Path) -> Self {
-        Self { lake: lake.to_owned(), session: Arc::default() }
+    pub(crate) fn new(lake: &Path, system: Arc<dyn FileSystem>) -> Self {
+        Self { lake: lake.to_owned(), system, session: Arc::default() }
     }
 
     fn directory(&self) -> PathBuf {
@@ -77,7 +78,7 @@ impl Staging {
         loop {
             let name = unique();
             let lock_path = self.directory().join(format!("{name}.{LOCK_EXTENSION}"));
-            let lock = open_lock_file(&self.lake, &lock_path)?;
+            let lock = open_lock_file(self.system.as_ref(), &self.lake, &lock_path)?;
             // A cleaner may have met the file before it was locked, and removed it.
             let is_ours = lock.try_lock().is_ok() && lock_path.try_exists().at("look up", &lock_path)?;
             if is_ours {
@@ -88,56 +89,54 @@ impl Staging {
 
     /// Removes what ended processes left behind. Directories go to the trash instead: one may be a
     /// replaced date that somebody still reads.
-    pub(crate) fn remove_orphans(&self, system: &dyn FileSystem) -> Result<usize, RepositoryError> {
+    pub(crate) fn remove_orphans(&self) -> Result<usize, RepositoryError> {
         let directory = self.directory();
         let sessions: BTreeSet<String> =
-            list(system, &directory)?.iter().map(|name| session_of(name).to_owned()).collect();
+            list(self.system.as_ref(), &directory)?.iter().map(|name| session_of(name).to_owned()).collect();
         let mut orphans = 0;
         for session in sessions {
             let lock_path = directory.join(format!("{session}.{LOCK_EXTENSION}"));
             let Some(_lock) = try_lock(&lock_path)? else { continue };
             // Listed again: the session may have gone on between the first listing and its end.
-            for name in list(system, &directory)?.iter().filter(|name| is_left_by(&session, name)) {
-                self.discard(system, &directory.join(name))?;
+            for name in
+                list(self.system.as_ref(), &directory)?.iter().filter(|name| is_left_by(&session, name))
+            {
+                self.discard(&directory.join(name))?;
                 tracing::info!(name, "removed an unfinished file of an ended process");
                 orphans += 1;
             }
-            ignore_missing(fs::remove_file(&lock_path)).at("remove", &lock_path)?;
+            ignore_missing(self.system.remove_file(&lock_path)).at("remove", &lock_path)?;
         }
         Ok(orphans)
     }
 
-    fn discard(&self, system: &dyn FileSystem, path: &Path) -> Result<(), RepositoryError> {
+    fn discard(&self, path: &Path) -> Result<(), RepositoryError> {
         if path.is_dir() {
-            return self.trash(system, path);
+            return self.trash(path);
         }
-        ignore_missing(system.remove_file(path)).at("remove", path)
+        ignore_missing(self.system.remove_file(path)).at("remove", path)
     }
 
     /// Moves a directory or file into a new directory of the trash, whose modification time says
     /// since when it has been there.
-    pub(crate) fn trash(&self, system: &dyn FileSystem, path: &Path) -> Result<(), RepositoryError> {
+    pub(crate) fn trash(&self, path: &Path) -> Result<(), RepositoryError> {
         let Some(name) = path.file_name() else { return Ok(()) };
         let bin = self.lake.join(TRASH).join(unique());
-        make_directories(&self.lake, &self.lake.join(TRASH))?;
-        system.create_directory(&bin).at("create", &bin)?;
-        system.rename(path, &bin.join(name)).at("move to the trash", path)
+        make_directories(self.system.as_ref(), &self.lake, &self.lake.join(TRASH))?;
+        self.system.create_directory(&bin).at("create", &bin)?;
+        self.system.rename(path, &bin.join(name)).at("move to the trash", path)
     }
 
     /// Deletes what has been in the trash for an hour.
-    pub(crate) fn empty_trash(
-        &self,
-        system: &dyn FileSystem,
-        now: DateTime<Utc>,
-    ) -> Result<usize, RepositoryError> {
+    pub(crate) fn empty_trash(&self, now: DateTime<Utc>) -> Result<usize, RepositoryError> {
         let trash = self.lake.join(TRASH);
         let mut removed = 0;
-        for name in list(system, &trash)? {
+        for name in list(self.system.as_ref(), &trash)? {
             let path = trash.join(name);
             let Ok(since) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { continue };
             let is_old = (now - DateTime::<Utc>::from(since)).to_std().is_ok_and(|age| age >= TRASH_AGE);
             if is_old {
-                ignore_missing(system.remove_directory_all(&path)).at("remove", &path)?;
+                ignore_missing(self.system.remove_directory_all(&path)).at("remove", &path)?;
                 removed += 1;
             }
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use crate::error::{IoContext as _, RepositoryError};
+use crate::lake::Lake;
 use crate::lock::make_directories;
 
 /// The text last saved, or `None` if there is none or it is no JSON any more.
@@ -33,12 +34,12 @@ pub(crate) fn load(directory: &Path, name: &str) -> Option<String> {
 }
 
 /// Replaces the text.
-pub(crate) fn save(lake: &Path, directory: &Path, name: &str, text: &str) -> Result<(), RepositoryError> {
+pub(crate) fn save(lake: &Lake, directory: &Path, name: &str, text: &str) -> Result<(), RepositoryError> {
     let path = directory.join(format!("{name}.json"));
     let new = directory.join(format!("{name}.json.new"));
     match fs::write(&new, text) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_directories(lake, directory)?;
+            make_directories(lake.system().as_ref(), lake.root(), directory)?;
             fs::write(&new, text).at("write", &new)?;
         }
         result => result.at("write", &new)?,

@@ -9,7 +9,7 @@ use telemetry_schema::{Column, Dataset};
 
 use crate::content_hash::ContentHasher;
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{create_directories, rename_to_free_name};
+use crate::filesystem::rename_to_free_name;
 use crate::footer::{Footer, describe_columns, keys};
 use crate::frame::empty_frame;
 use crate::lake::Lake;
@@ -17,7 +17,7 @@ use crate::layout::{
     FileName, QUARANTINE, RollupFileName, dataset_directory, date_directory, is_parquet,
     parse_date_directory, unique,
 };
-use crate::lock::directories_made;
+use crate::lock::make_directories;
 use crate::parquet::{ParquetFile, RowGroups};
 use crate::publish::{Exclusion, stage};
 use crate::replace::{StagedDate, replace};
@@ -208,7 +208,7 @@ impl DatasetStore {
         let system = self.lake.system().as_ref();
         let root = self.lake.root();
         let directory = root.join(QUARANTINE).join(&self.name).join(date_directory(file.date));
-        directories_made(root, &directory, create_directories(system, root, &directory))?;
+        make_directories(system, root, &directory)?;
         let _lock = self.lake.lock_date(&self.name, file.date, Exclusion::Shared)?;
         let name = file.path.file_name().unwrap_or_default();
         let mut path = directory.join(name);
