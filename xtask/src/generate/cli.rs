@@ -1,5 +1,6 @@
 //! docs/cli.md, from the help texts of the programs themselves.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +13,7 @@ const PROGRAMS: [&str; 2] = ["telemetry-collect", "telemetry-rollup"];
 const HEAD: &str = "\
 # Command line
 
-What each program prints for `--help`. The keys behind the configuration flags are in
+What each program prints for `-h`; `--help` says the same with more room. The keys behind the configuration flags are in
 [configuration.md](configuration.md), exit codes in [operations.md](operations.md#exit-codes).
 ";
 
@@ -25,8 +26,8 @@ pub(super) fn page() -> Result<String> {
         let help = help(&directory.join(program), None)?;
         section(&mut text, &format!("## {program}"), &help);
         for verb in verbs(&help) {
-            let help = self::help(&directory.join(program), Some(verb))?;
-            section(&mut text, &format!("### {program} {verb}"), &help);
+            let own = without(&self::help(&directory.join(program), Some(verb))?, &help);
+            section(&mut text, &format!("### {program} {verb}"), &own);
         }
     }
     Ok(text)
@@ -40,7 +41,7 @@ fn help(program: &Path, verb: Option<&str>) -> Result<String> {
     for name in ours {
         command.env_remove(name);
     }
-    command.env("COLUMNS", "100").env("NO_COLOR", "1").args(verb).arg("--help");
+    command.env("COLUMNS", "100").env("NO_COLOR", "1").args(verb).arg("-h");
     process::output(&mut command)
 }
 
@@ -51,6 +52,16 @@ fn verbs(help: &str) -> impl Iterator<Item = &str> {
     // A verb is indented by two spaces; the rest of a long description by more.
     let names = listed.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     names.filter_map(|line| line.split(' ').next()).filter(|verb| *verb != "help")
+}
+
+/// A verb's help without the options that it shares with the program.
+fn without(help: &str, program: &str) -> String {
+    let shared: BTreeSet<&str> = program.lines().filter(|line| line.starts_with(' ')).collect();
+    let kept: Vec<&str> = help.lines().filter(|line| !shared.contains(line)).collect();
+    let is_empty_block = |block: &&str| block.trim().ends_with(':') && block.trim().lines().count() == 1;
+    let kept = kept.join("\n");
+    let blocks: Vec<&str> = kept.split("\n\n").filter(|block| !is_empty_block(block)).collect();
+    format!("{}\n\nOptions: those of the program", blocks.join("\n\n").trim_end())
 }
 
 fn section(text: &mut String, title: &str, help: &str) {
@@ -68,5 +79,13 @@ mod tests {
                     help   Print this\n\nOptions:\n  -h, --help\n";
         assert_eq!(verbs(help).collect::<Vec<_>>(), ["build", "plan"]);
         assert_eq!(verbs("Usage: x\n\nOptions:\n  -h\n").count(), 0);
+    }
+
+    #[test]
+    fn shared_options_are_left_out() {
+        let program = "Usage: x [COMMAND]\n\nOptions:\n  --a  A\n  -h   Help\n\nMore:\n  --b  B\n";
+        let verb = "Does it\n\nUsage: x v\n\nOptions:\n  --a  A\n  --c  C\n  -h   Help\n\nMore:\n  --b  B\n";
+        let expected = "Does it\n\nUsage: x v\n\nOptions:\n  --c  C\n\nOptions: those of the program";
+        assert_eq!(without(verb, program), expected);
     }
 }
