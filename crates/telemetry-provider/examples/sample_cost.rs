@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     use chrono::Utc;
     use rustix::time::{ClockId, clock_gettime};
     use telemetry_provider::{ProviderSettings, Sampler, Stamp};
-    use telemetry_schema::HostId;
+    use telemetry_schema::{HostId, host_metrics::names};
 
     let cpu_time = || {
         let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -38,8 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("samples            {samples}");
     println!("cpu_ms_per_sample  {:.3}", per_sample(cpu_time().saturating_sub(cpu_before)));
     println!("wall_ms_per_sample {:.3}", per_sample(before.elapsed().saturating_sub(pause * samples)));
-    println!("process_rss_mb     {}", sample.process_rss_mb.unwrap_or_default());
-    println!("process_count      {}", sample.process_count.unwrap_or_default());
+    println!("{:<18} {}", names::process_rss_mb, sample.process_rss_mb.unwrap_or_default());
+    println!("{:<18} {}", names::process_count, sample.process_count.unwrap_or_default());
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) use processor::{online_cpus, uptime_seconds};
 
 /// Whether the firmware says that this is a Raspberry Pi of any model.
 pub(crate) fn is_raspberry_pi(tree: &Tree) -> bool {
-    tree.read_once("proc/device-tree/model").is_some_and(|model| model.starts_with("Raspberry Pi"))
+    tree.read_optional("proc/device-tree/model").is_some_and(|model| model.starts_with("Raspberry Pi"))
 }
 
 /// Seconds since the baseline was read; `None` if it cannot begin a window now.
