@@ -44,7 +44,7 @@ fn growth_crosses_midnight_and_silent_hours() {
     world.append("nas", "2026-03-09T03:00:03Z", 6);
     world.append("nas", "2026-03-10T03:00:03Z", 6);
     world.build(&[]);
-    let last = world.rollups("2026-03-09").into_iter().filter(|row| row.host_id == "pi").next_back().unwrap();
+    let last = world.rollups("2026-03-09").into_iter().rfind(|row| row.host_id == "pi").unwrap();
     let first = world.rollups("2026-03-10").into_iter().find(|row| row.host_id == "pi").unwrap();
     assert_eq!((last.net_rx_covered_seconds, first.net_rx_covered_seconds), (Some(300.0), Some(300.0)));
     assert_eq!((last.net_rx_bytes, first.net_rx_bytes), (Some(375_000), Some(375_000)));
