@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use polars::prelude::*;
 use telemetry_schema::Dataset;
+use telemetry_schema::host_metrics::names;
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, Space, rename_to_free_name};
@@ -119,7 +120,7 @@ pub(crate) enum Exclusion {
     Exclusive,
 }
 
-/// Checks columns, types and date; returns the range of times, in microseconds since 1970.
+/// Checks columns, types, order and date; returns the range of times, in microseconds since 1970.
 fn check_frame(
     store: &DatasetStore,
     date: NaiveDate,
@@ -134,10 +135,18 @@ fn check_frame(
             return Err(invalid(format!("column {} is {}, not {}", schema.name, column.dtype(), schema.ty)));
         }
     }
+    let key = |column: &'static str| {
+        let found = frame.column(column).map_err(|error| invalid(error.to_string()))?;
+        if found.null_count() > 0 {
+            return Err(invalid(format!("column {column} of the key has nulls")));
+        }
+        Ok(found)
+    };
     let time_column = store.dataset().time_column().name;
-    let times = frame.column(time_column).and_then(timestamps).map_err(|error| invalid(error.to_string()))?;
-    if times.null_count() > 0 {
-        return Err(invalid(format!("column {time_column} of the key has nulls")));
+    let times = timestamps(key(time_column)?).map_err(|error| invalid(error.to_string()))?;
+    let hosts = key(names::host_id)?.str().map_err(|error| invalid(error.to_string()))?;
+    if !hosts.iter().zip(times.iter()).is_sorted() {
+        return Err(invalid(format!("rows are not sorted by {} and {time_column}", names::host_id)));
     }
     let range = times.min().zip(times.max());
     let (first_us, last_us) = date_range_us(date);

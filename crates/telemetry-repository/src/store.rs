@@ -168,6 +168,7 @@ impl DatasetStore {
     /// `extra` are further key-values of the footer. A frame without rows makes a file without rows.
     ///
     /// # Errors
+    /// [`RepositoryError::InvalidFrame`] if the rows are not sorted, or not of that date and dataset;
     /// [`RepositoryError::Conflict`] if the live date has this generation already, or a later one.
     pub fn replace_date(
         &self,

@@ -115,7 +115,10 @@ fn frames_that_do_not_fit_are_refused_and_nothing_is_left() {
     let mut unknown = good.clone();
     unknown.rename("net_rx_bytes", "nonsense".into()).unwrap();
     let other_date = buckets(day("2026-11-20"), 12);
-    for bad in [&wrong_type, &unknown, &other_date, &good.drop("bucket_start").unwrap()] {
+    let unsorted = good.slice(6, 6).vstack(&good.slice(0, 6)).unwrap();
+    let no_host = good.drop("host_id").unwrap();
+    for bad in [&wrong_type, &unknown, &other_date, &unsorted, &no_host, &good.drop("bucket_start").unwrap()]
+    {
         let error = store.replace_date(date, bad, &name(date, 1), &[]).unwrap_err();
         assert!(matches!(error, RepositoryError::InvalidFrame { .. }), "{error:?}");
     }
