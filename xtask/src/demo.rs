@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use telemetry_schema::host_metrics_rollup::names as gold;
-use telemetry_schema::{Dataset, HOST_METRICS, HOST_METRICS_ROLLUP, Unit, datasets};
+use telemetry_schema::{Dataset, HOST_METRICS, HOST_METRICS_ROLLUP, datasets};
 
 use crate::{process, tree};
 
@@ -67,7 +67,7 @@ fn table(dataset: &Dataset, rows: &[Value]) -> String {
         .columns
         .iter()
         .map(|column| {
-            let unit = if column.unit == Unit::Count { "" } else { column.unit.ucum() };
+            let unit = column.unit.symbol();
             let head = [column.name.to_owned(), unit.to_owned()];
             head.into_iter().chain(rows.iter().map(|row| text(&row[column.name]))).collect()
         })

@@ -24,7 +24,8 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not b
 #[derive(Debug, Parser)]
 #[command(name = "telemetry-collect", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Args {
-    /// Take this many samples, the first at once, the others at full multiples of the interval
+    /// Take this many samples, the first at once, the others at full multiples of the interval. Samples
+    /// that fill whole minutes end 5 s before the next one, in which a scheduler begins the next run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub samples: u32,
     /// Time between samples, in whole seconds [default: sample_interval_seconds]

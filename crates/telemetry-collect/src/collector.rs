@@ -73,7 +73,7 @@ impl Collector {
                 if self.is_stopped {
                     tracing::warn!(taken, samples, "stopped before the last sample");
                 } else if taken < samples {
-                    tracing::info!(taken, samples, "began late, so the run ends before the next one begins");
+                    tracing::warn!(taken, samples, "began late, so the run ends before the next one begins");
                 }
                 if self.is_incomplete || self.is_stopped { Exit::Incomplete } else { Exit::Done }
             }

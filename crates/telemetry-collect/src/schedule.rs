@@ -29,14 +29,15 @@ impl Schedule {
         Self { interval: TimeDelta::seconds(interval_seconds.into()), samples: None, before: None }
     }
 
-    /// So many samples, and over in time for the run that a scheduler begins next: the minutes that
-    /// the samples fill are counted from the minute of the start.
+    /// So many samples. Samples that fill whole minutes are a scheduler's work, as cron's minute of six
+    /// every ten seconds: they are over in time for the run that begins next, counted from the minute
+    /// of the start.
     pub(crate) fn burst(samples: u32, interval_seconds: u32, started: DateTime<Utc>) -> Self {
         let interval = TimeDelta::seconds(interval_seconds.into());
-        let minutes = (u64::from(samples) * u64::from(interval_seconds)).div_ceil(60) as i64;
-        let minute = started.timestamp().div_euclid(60) + minutes;
-        let next_run = DateTime::from_timestamp(minute * 60, 0);
-        let before = next_run.map(|next| next - REST_BEFORE_NEXT_RUN).filter(|_| samples > 1);
+        let seconds = i64::from(samples) * i64::from(interval_seconds);
+        let minute = started.timestamp().div_euclid(60) * 60;
+        let next_run = DateTime::from_timestamp(minute + seconds, 0);
+        let before = next_run.map(|next| next - REST_BEFORE_NEXT_RUN).filter(|_| seconds % 60 == 0);
         Self { interval, samples: Some(samples), before }
     }
 
@@ -113,8 +114,10 @@ mod tests {
 
     #[test]
     fn a_long_burst_may_pass_minutes() {
-        let two = Schedule::burst(3, 60, at("12:00:01"));
-        assert_eq!(instants(&two, "12:00:01"), ["12:00:01.000", "12:01:00.000", "12:02:00.000"]);
+        let three = Schedule::burst(3, 60, at("12:00:01"));
+        assert_eq!(instants(&three, "12:00:01"), ["12:00:01.000", "12:01:00.000", "12:02:00.000"]);
+        let half_a_minute = Schedule::burst(3, 10, at("12:00:41"));
+        assert_eq!(instants(&half_a_minute, "12:00:41"), ["12:00:41.000", "12:00:50.000", "12:01:00.000"]);
         let one = Schedule::burst(1, 10, at("12:00:59.999"));
         assert_eq!(instants(&one, "12:00:59.999").len(), 1);
     }
