@@ -136,12 +136,14 @@ impl DatasetStore {
     /// [`RepositoryError::Damaged`] if the file or a column of it is not what the dataset says;
     /// [`RepositoryError::InvalidFrame`] if a wanted column is not one of the dataset.
     pub fn read(&self, file: &DataFile, columns: &[&str]) -> Result<DataFrame, RepositoryError> {
-        let groups = self.read_row_groups(file, columns)?;
-        let mut frame = empty_frame(groups.columns().iter().copied());
+        let mut groups = self.read_row_groups(file, columns)?;
+        let Some(first) = groups.next() else {
+            return Ok(empty_frame(groups.columns().iter().copied()));
+        };
+        let mut frame = first?;
         for group in groups {
-            frame
-                .vstack_mut_owned(group?)
-                .map_err(|error| RepositoryError::damaged(&file.path, error.to_string()))?;
+            let stacked = frame.vstack_mut_owned(group?);
+            stacked.map_err(|error| RepositoryError::damaged(&file.path, error.to_string()))?;
         }
         Ok(frame)
     }
