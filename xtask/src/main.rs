@@ -4,6 +4,7 @@
 mod check;
 mod ci;
 mod compare;
+mod cost;
 mod debian;
 mod demo;
 mod generate;
