@@ -24,6 +24,8 @@ use crate::pages;
 pub(crate) const ROW_GROUP_ROWS: usize = 122_880;
 /// Bytes read at once from the end of a file: all of a file of minutes, the footer of a larger one.
 const TAIL_BYTES: u64 = 64 * 1024;
+/// Larger files are not taken for real: compaction begins another at an eighth of this.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 /// More rows are not taken for real: a date of a thousand hosts, each second.
 const MAX_ROWS: usize = 100_000_000;
 /// Length and magic at the very end.
@@ -73,6 +75,9 @@ impl ParquetFile {
     pub(crate) fn open(path: &Path) -> Result<Self, RepositoryError> {
         let mut file = File::open(path).at("open", path)?;
         let size = file.metadata().at("read", path)?.len();
+        if size > MAX_FILE_BYTES {
+            return Err(RepositoryError::damaged(path, format!("{size} bytes are too many")));
+        }
         let mut tail = read_range(&mut file, size.saturating_sub(TAIL_BYTES)..size, path)?;
         let footer_bytes = footer_bytes(&tail).filter(|bytes| *bytes + MAGIC.len() as u64 <= size);
         let Some(footer_bytes) = footer_bytes else {
@@ -169,25 +174,21 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// The bytes of the file as far as these columns need them. Where the file is larger than its
-    /// tail, the rest stays zero, and untouched zero pages take no memory.
+    /// The bytes of the file as far as the one row group's columns need them. Where the file is larger
+    /// than its tail, the rest stays zero, and untouched zero pages take no memory.
     fn chunks(
         &mut self,
         metadata: &FileMetadata,
         columns: &[&SchemaColumn],
     ) -> Result<Vec<u8>, RepositoryError> {
-        let ranges = contained(&self.path, || {
-            let chunks = metadata.row_groups.iter().flat_map(|group| {
-                columns.iter().filter_map(|column| group.columns_under_root_iter(column.name)).flatten()
-            });
-            Ok(chunks.map(|chunk| chunk.byte_range()).collect::<Vec<Range<u64>>>())
-        })?;
+        let rows = metadata.num_rows;
+        let ranges = contained(&self.path, || chunk_ranges(metadata, columns))?;
         if ranges.iter().any(|range| range.start > range.end || range.end > self.size) {
             return Err(self.damaged("column chunks reach beyond the end".to_owned()));
         }
         let bytes = self.read_ranges(&ranges)?;
         for range in ranges {
-            pages::check(&bytes[range.start as usize..range.end as usize], metadata.num_rows)
+            pages::check(&bytes[range.start as usize..range.end as usize], rows)
                 .map_err(|reason| self.damaged(reason))?;
         }
         Ok(bytes)
@@ -316,6 +317,23 @@ fn single_group(metadata: &FileMetadata, group: usize) -> FileMetadataRef {
         column_orders: None,
         footer_buf: metadata.footer_buf.clone(),
     })
+}
+
+/// Where the chunks of these columns are, in a file of one row group.
+fn chunk_ranges(metadata: &FileMetadata, columns: &[&SchemaColumn]) -> PolarsResult<Vec<Range<u64>>> {
+    let rows = metadata.num_rows;
+    let group = &metadata.row_groups[0];
+    let chunks = columns.iter().filter_map(|column| group.columns_under_root_iter(column.name)).flatten();
+    chunks
+        .map(|chunk| {
+            let values = chunk.num_values();
+            polars_ensure!(
+                usize::try_from(values) == Ok(rows),
+                ComputeError: "a column chunk of {values} values for {rows} rows"
+            );
+            Ok(chunk.byte_range())
+        })
+        .collect()
 }
 
 fn schema_of(metadata: &FileMetadata) -> PolarsResult<Schema> {
