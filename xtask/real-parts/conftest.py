@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -47,14 +46,6 @@ def run(lake: Path, program: str, *arguments: str) -> str:
     return done.stdout
 
 
-def wait_for_room(seconds: float) -> None:
-    """Waits until so many seconds of the minute are left: a run of several samples ends early rather than
-    be at work when cron begins the next one."""
-    ends = 54
-    while time.time() % 60 + seconds > ends:
-        time.sleep(0.1)
-
-
 def files(lake: Path, dataset: str) -> list[Path]:
     """The published files of a dataset."""
     found = sorted((lake / CONTRACT[dataset]["layer"] / dataset).glob("date=*/*.parquet"))
@@ -75,7 +66,6 @@ class Collected:
 
     def __init__(self, lake: Path):
         self.lake = lake
-        wait_for_room(4)
         printed = run(lake, "telemetry-collect", "--samples", "3", "--interval", "1s", "--print", "json")
         self.samples = [json.loads(line) for line in printed.splitlines()]
         run(lake, "telemetry-rollup")

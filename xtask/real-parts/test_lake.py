@@ -2,14 +2,14 @@
 
 import datetime
 import json
-import textwrap
+import shutil
 
 import duckdb
 import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
-from conftest import CONTRACT, GOLD, SILVER, files, run, snippet
+from conftest import CONTRACT, GOLD, ROOT, SILVER, files, run, snippet
 
 ADDED = "added_by_a_newer_version"
 
@@ -159,18 +159,66 @@ def test_duckdb_reads_files_of_all_schema_versions(mixed):
 
 def test_polars_reads_files_of_all_schema_versions(mixed):
     scope = {"lake": mixed}
-    exec(textwrap.dedent(snippet("python", "polars")), scope)
+    exec(snippet("python", "scan_parquet"), scope)
     frame = scope["frame"]
     check_mixed(frame.columns, frame.height, frame[ADDED].to_list())
     (last,) = names(SILVER)[-1:]
     assert frame[last].null_count() >= 3
 
 
+def test_polars_with_the_schema_of_today_ignores_what_it_does_not_know(mixed, collected):
+    (today, *_) = files(collected.lake, SILVER)
+    scope = {"lake": mixed, "today": today}
+    exec(snippet("python", "scan_parquet").replace("schema(newest)", "schema(today)"), scope)
+    assert scope["frame"].columns == names(SILVER)
+    assert scope["frame"].height == 9
+
+
 def test_pandas_reads_files_of_all_schema_versions(mixed):
     scope = {"lake": mixed}
-    exec(textwrap.dedent(snippet("python", "to_pandas")), scope)
+    exec(snippet("python", "to_pandas"), scope)
     frame = scope["frame"]
     check_mixed(list(frame.columns), len(frame), frame[ADDED].dropna().tolist())
+
+
+@pytest.fixture(scope="module")
+def golden(collected, tmp_path_factory):
+    """The committed files of other schema versions, with a file of today."""
+    lake = tmp_path_factory.mktemp("golden")
+    lakes = sorted(path.parent for path in (ROOT / "fixtures/lake").glob("*/silver"))
+    assert len(lakes) >= 2, "fixtures/lake has files of an older and of a newer schema"
+    for source in [*lakes, collected.lake]:
+        shutil.copytree(source / "silver", lake / "silver", dirs_exist_ok=True)
+    return lake
+
+
+def rows_in(files: list) -> int:
+    return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
+
+
+def test_duckdb_reads_the_golden_files(golden):
+    (query,) = [s for s in snippet("sql", "union_by_name").split(";") if "read_parquet" in s]
+    result = duckdb.connect().execute(query.replace("LAKE", str(golden)))
+    assert set(names(SILVER)) <= {column[0] for column in result.description}
+    assert len(result.fetchall()) == rows_in(files(golden, SILVER))
+
+
+def test_polars_reads_the_golden_files(golden):
+    scope = {"lake": golden}
+    exec(snippet("python", "scan_parquet"), scope)
+    assert set(names(SILVER)) <= set(scope["frame"].columns)
+    assert scope["frame"].height == rows_in(files(golden, SILVER))
+
+
+def test_our_own_views_and_rollups_read_the_golden_files(golden):
+    connection = duckdb.connect()
+    run(golden, "telemetry-rollup")
+    connection.execute(run(golden, "telemetry-rollup", "sql"))
+    described = connection.execute(f"DESCRIBE {SILVER}").fetchall()
+    assert [row[0] for row in described] == names(SILVER)
+    expected = rows_in(files(golden, SILVER))
+    assert connection.execute(f"SELECT count(*) FROM {SILVER}").fetchone() == (expected,)
+    assert connection.execute(f"SELECT sum(sample_count) FROM {GOLD}").fetchone() == (expected,)
 
 
 def test_our_own_views_read_files_of_all_schema_versions(mixed):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HOST, PROGRAMS, ROOT, SILVER, environment, files, wait_for_room
+from conftest import HOST, PROGRAMS, ROOT, SILVER, environment, files
 
 # Before Prefect is imported: it reads its settings then. Nothing leaves this machine, nothing is kept.
 os.environ |= {
@@ -63,7 +63,6 @@ def task_runs(state):
 def test_samples_and_rollups(flow, lake):
     import polars
 
-    wait_for_room(6)
     state = flow.samples(samples=2, interval="1s", return_state=True)
     assert state.is_completed(), state
     rows = polars.read_parquet(files(lake, SILVER))
@@ -94,7 +93,6 @@ def test_bad_configuration_fails_the_task(flow, lake, monkeypatch):
 
 
 def test_a_held_lock_is_retried_until_it_is_free(flow, lake):
-    wait_for_room(6)
     holder = subprocess.Popen(
         [PROGRAMS / "telemetry-collect", "--samples", "3", "--interval", "1s"], stdin=subprocess.DEVNULL
     )
