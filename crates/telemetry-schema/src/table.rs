@@ -185,6 +185,9 @@ macro_rules! reading {
     (boot, $Row:ident, $Reading:ident, $gdoc:tt, [$($kept:tt)*] (boot $($column:tt)+) $($rest:tt)*) => {
         $crate::table::reading! { boot, $Row, $Reading, $gdoc, [$($kept)* ($($column)+)] $($rest)* }
     };
+    (load, $Row:ident, $Reading:ident, $gdoc:tt, [$($kept:tt)*] (load $($column:tt)+) $($rest:tt)*) => {
+        $crate::table::reading! { load, $Row, $Reading, $gdoc, [$($kept)* ($($column)+)] $($rest)* }
+    };
     (kernel, $Row:ident, $Reading:ident, $gdoc:tt, [$($kept:tt)*] (kernel $($column:tt)+) $($rest:tt)*) => {
         $crate::table::reading! { kernel, $Row, $Reading, $gdoc, [$($kept)* ($($column)+)] $($rest)* }
     };

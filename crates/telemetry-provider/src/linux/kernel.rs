@@ -1,6 +1,6 @@
 //! What only the kernel knows: load, processes, connections, disk traffic, clock synchronisation.
 
-use telemetry_schema::host_metrics::{HostMetricsReadings, KernelReading};
+use telemetry_schema::host_metrics::{HostMetricsReadings, KernelReading, LoadReading};
 
 use super::Tree;
 use crate::SystemMetricsProvider;
@@ -85,26 +85,29 @@ impl SystemMetricsProvider for KernelProvider {
     }
 
     fn collect(&mut self) -> HostMetricsReadings {
-        HostMetricsReadings { kernel: Some(columns(&self.read())), ..HostMetricsReadings::default() }
+        columns(&self.read())
     }
 }
 
-fn columns(reading: &Reading) -> KernelReading {
+fn columns(reading: &Reading) -> HostMetricsReadings {
     let total = |sectors: fn(&Disk) -> u64| {
         let sectors = reading.disks.iter().map(sectors).fold(0, u64::saturating_add);
         let bytes = i64::try_from(sectors.saturating_mul(SECTOR_BYTES)).unwrap_or(i64::MAX);
         (!reading.disks.is_empty()).then_some(bytes)
     };
-    KernelReading {
+    let load = LoadReading {
         load_avg_1m: reading.load.map(|load| load[0]),
         load_avg_5m: reading.load.map(|load| load[1]),
         load_avg_15m: reading.load.map(|load| load[2]),
+    };
+    let kernel = KernelReading {
         process_count: reading.process_count,
         active_connections: reading.established,
         disk_read_bytes: total(|disk| disk.read_sectors),
         disk_write_bytes: total(|disk| disk.written_sectors),
         clock_synced: reading.clock_synced,
-    }
+    };
+    HostMetricsReadings { load: Some(load), kernel: Some(kernel), ..HostMetricsReadings::default() }
 }
 
 fn parse_load(loadavg: &str) -> Option<[f64; 3]> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sysinfo::{CpuRefreshKind, MINIMUM_CPU_UPDATE_INTERVAL, MemoryRefreshKind, System};
 use telemetry_schema::host_metrics::{
-    BootReading, CpuReading, HostMetricsReadings, KernelReading, MemoryReading,
+    BootReading, CpuReading, HostMetricsReadings, LoadReading, MemoryReading,
 };
 use tracing::debug;
 
@@ -103,16 +103,10 @@ fn columns(reading: &Reading, elapsed: Option<Duration>) -> HostMetricsReadings 
         swap_total_mb: known_memory.then_some(mebibytes(reading.total_swap)),
         swap_used_mb: known_memory.then_some(mebibytes(reading.used_swap)),
     };
-    let kernel = KernelReading {
+    let load = LoadReading {
         load_avg_1m: reading.load_average.map(|load| load[0]),
         load_avg_5m: reading.load_average.map(|load| load[1]),
         load_avg_15m: reading.load_average.map(|load| load[2]),
-        // sysinfo could only count the processes by reading all of them.
-        process_count: None,
-        active_connections: None,
-        disk_read_bytes: None,
-        disk_write_bytes: None,
-        clock_synced: None,
     };
     let boot =
         BootReading { boot_id: None, uptime_seconds: reading.uptime_seconds.map(|seconds| seconds as f64) };
@@ -120,7 +114,7 @@ fn columns(reading: &Reading, elapsed: Option<Duration>) -> HostMetricsReadings 
         cpu: Some(cpu),
         memory: Some(memory),
         boot: Some(boot),
-        kernel: Some(kernel),
+        load: Some(load),
         ..HostMetricsReadings::default()
     }
 }
@@ -181,6 +175,6 @@ mod tests {
         assert_eq!(readings.cpu.and_then(|cpu| cpu.cpu_count_logical), None);
         assert_eq!(readings.memory.and_then(|memory| memory.swap_total_mb), None);
         assert_eq!(readings.boot.and_then(|boot| boot.uptime_seconds), None);
-        assert_eq!(readings.kernel.and_then(|kernel| kernel.load_avg_1m), None);
+        assert_eq!(readings.load.and_then(|load| load.load_avg_1m), None);
     }
 }

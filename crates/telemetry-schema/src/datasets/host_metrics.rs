@@ -27,7 +27,9 @@ crate::table::measured_dataset! {
         process: ProcessReading,
         /// Which boot this is, and how old.
         boot: BootReading,
-        /// What only the operating system's kernel knows.
+        /// How many threads want to run.
+        load: LoadReading,
+        /// What is read from the Linux kernel alone.
         kernel: KernelReading,
     }
 
@@ -84,14 +86,14 @@ crate::table::measured_dataset! {
     /// The window over which `cpu_pct` was measured.
     cpu_interval_seconds: f64, Optional, Gauge, Seconds, AtLeast(0), cpu;
     /// Load average over 1 minute; null on Windows.
-    load_avg_1m: f64, Optional, Gauge, None, AtLeast(0), kernel;
+    load_avg_1m: f64, Optional, Gauge, None, AtLeast(0), load;
     /// Load average over 5 minutes; null on Windows.
-    load_avg_5m: f64, Optional, Gauge, None, AtLeast(0), kernel;
+    load_avg_5m: f64, Optional, Gauge, None, AtLeast(0), load;
     /// Load average over 15 minutes; null on Windows.
-    load_avg_15m: f64, Optional, Gauge, None, AtLeast(0), kernel;
+    load_avg_15m: f64, Optional, Gauge, None, AtLeast(0), load;
     /// Processes.
     process_count: i64, Optional, Gauge, Count, AtLeast(0), kernel;
-    /// Established TCP connections, IPv4 and IPv6.
+    /// Established TCP connections, IPv4 and IPv6; on Linux with those that only wait for a program of this host to close them.
     active_connections: i64, Optional, Gauge, Count, AtLeast(0), kernel;
     /// Bytes read since boot from whole physical disks.
     disk_read_bytes: i64, Optional, Counter, Bytes, AtLeast(0), kernel;
