@@ -1,7 +1,5 @@
 //! Builds one date of Gold.
 
-use std::io::ErrorKind;
-
 use chrono::{DateTime, Utc};
 use telemetry_repository::{DataFile, DatasetStore, RepositoryError, RollupFileName, rows_from_frame};
 use telemetry_rollup_engine::{DataFrame, GRACE_US, Rollup, RollupConfig, RollupRequest, rollup};
@@ -86,7 +84,7 @@ impl<'a> Builder<'a> {
                         is_complete = false;
                         continue 'listing;
                     }
-                    Err(error) if is_gone(&error) && changes < MOST_CHANGES => {
+                    Err(error) if error.is_not_found() && changes < MOST_CHANGES => {
                         changes += 1;
                         continue 'listing;
                     }
@@ -104,7 +102,7 @@ impl<'a> Builder<'a> {
                 tracing::error!(%error, quarantine, "damaged samples set aside");
                 Ok(())
             }
-            Err(gone) if is_gone(&gone) => Ok(()),
+            Err(gone) if gone.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -117,10 +115,6 @@ impl<'a> Builder<'a> {
         };
         Ok(rows.iter().filter(|row| row.is_final != Some(true)).map(final_at).min())
     }
-}
-
-fn is_gone(error: &RepositoryError) -> bool {
-    matches!(error, RepositoryError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ fn plan_date(
         None => Action::Build(Reason::New),
         Some(_) if force => Action::Build(Reason::Forced),
         Some((_, name)) if name.digest != digest(&inputs, config) => Action::Build(Reason::Changed),
+        // Where directories cannot be exchanged, a crash leaves the old file beside the new one.
+        Some(_) if gold.files_on(date)?.len() > 1 => Action::Build(Reason::Changed),
         Some((_, name)) if name.is_final => Action::UpToDate,
         Some((file, _)) if is_due(gold, file, now)? => Action::Build(Reason::BucketsBecomeFinal),
         Some(_) => Action::UpToDate,

@@ -170,6 +170,20 @@ fn damaged_samples_are_set_aside_and_named() {
 }
 
 #[test]
+fn two_files_in_a_date_of_gold_become_one() {
+    let world = World::new();
+    world.append("pi", "2026-03-10T12:00:03Z", 30);
+    world.build(&[]);
+    let (path, _) = world.identities().into_values().next().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap().replace("__g1__", "__g0__");
+    std::fs::copy(&path, path.with_file_name(name)).unwrap();
+    world.build(&[]);
+    let gold = world.gold(5);
+    assert_eq!(gold.files_on("2026-03-10".parse().unwrap()).unwrap().len(), 1);
+    assert_eq!(world.rollups("2026-03-10").len(), 1);
+}
+
+#[test]
 fn samples_that_are_gone_leave_their_rollup() {
     let world = World::new();
     world.append("pi", "2026-03-10T12:00:03Z", 30);
