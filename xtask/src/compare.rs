@@ -28,6 +28,8 @@ pub(crate) struct Arguments {
 
 /// Largest allowed difference of processor use, in points.
 const CPU_POINTS: f64 = 3.0;
+/// Above this a machine that should be idle is not.
+const QUIET_PERCENT: f64 = 25.0;
 /// Largest allowed difference of memory, as a part of the other's value.
 const MEMORY_PART: f64 = 0.01;
 /// Space is stored in thousandths of a GiB.
@@ -132,9 +134,12 @@ fn processor(collector: &Collector, report: &mut Report, cores: usize, seconds: 
         measured
     })
     .map_err(|error: anyhow::Error| error.context(format!("with {cores} busy cores")))?;
+    if cores == 0 && theirs > QUIET_PERCENT {
+        eprintln!("note: other programs keep {theirs:.0} % of this machine busy, so the loads differ little");
+    }
     let window = sample.number(names::cpu_interval_seconds)?;
     report.within(
-        format!("{} over {window:.0} s, busy cores: {cores}, sar", names::cpu_pct),
+        format!("{} over {window:.0} s, busy cores added: {cores}, sar", names::cpu_pct),
         sample.number(names::cpu_pct)?,
         (theirs, theirs),
         CPU_POINTS,
