@@ -1,5 +1,6 @@
 //! Samples as typed columns: what the pass reads, whichever frame it came from.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use polars::prelude::{
@@ -9,13 +10,6 @@ use telemetry_schema::ColumnType;
 
 use crate::EngineError;
 use crate::plan::Plan;
-
-/// All frames of a rollup, with one table of texts.
-pub(crate) struct Batches {
-    pub(crate) batches: Vec<Batch>,
-    pub(crate) texts: Texts,
-    pub(crate) unusable_rows: u64,
-}
 
 /// One frame's columns, in the order of the plan.
 pub(crate) struct Batch {
@@ -49,11 +43,11 @@ pub(crate) struct Texts {
 pub(crate) const NULL_TEXT: u32 = 0;
 
 impl Texts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { texts: vec![String::new()], positions: HashMap::new() }
     }
 
-    fn intern(&mut self, text: &str) -> u32 {
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
         if let Some(position) = self.positions.get(text) {
             return *position;
         }
@@ -68,21 +62,13 @@ impl Texts {
     }
 }
 
-impl Batches {
-    pub(crate) fn read(frames: &[DataFrame], plan: &Plan) -> Result<Self, EngineError> {
-        let mut texts = Texts::new();
-        let batches = frames
-            .iter()
-            .filter(|frame| frame.height() > 0)
-            .map(|frame| Batch::read(frame, plan, &mut texts))
-            .collect::<Result<Vec<_>, _>>()?;
-        let unusable_rows = batches.iter().map(|batch| batch.unusable_rows(plan)).sum();
-        Ok(Self { batches, texts, unusable_rows })
-    }
-}
-
 impl Batch {
-    fn read(frame: &DataFrame, plan: &Plan, texts: &mut Texts) -> Result<Self, EngineError> {
+    /// Reads a frame; rows without host or instant have no place, and are only counted.
+    pub(crate) fn read(
+        frame: &DataFrame,
+        plan: &Plan,
+        texts: &mut Texts,
+    ) -> Result<(Self, u64), EngineError> {
         let columns = plan
             .columns
             .iter()
@@ -92,13 +78,16 @@ impl Batch {
                 Data::read(series, column.ty, texts).ok_or_else(wrong)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { rows: frame.height(), columns })
-    }
-
-    fn unusable_rows(&self, plan: &Plan) -> u64 {
-        let times = &self.columns[plan.as_of];
-        let hosts = self.texts(plan.host_id);
-        (0..self.rows).filter(|row| hosts[*row] == NULL_TEXT || times.int(*row).is_none()).count() as u64
+        let batch = Self { rows: frame.height(), columns };
+        let hosts = batch.texts(plan.host_id);
+        let times = &batch.columns[plan.as_of];
+        let is_usable = |row: &usize| hosts[*row] != NULL_TEXT && times.int(*row).is_some();
+        if times.present().is_none() && !hosts.contains(&NULL_TEXT) {
+            return Ok((batch, 0));
+        }
+        let usable: Vec<(usize, usize)> = (0..batch.rows).filter(is_usable).map(|row| (0, row)).collect();
+        let unusable_rows = (batch.rows - usable.len()) as u64;
+        Ok((Self::gather(&[batch], &usable), unusable_rows))
     }
 
     /// The texts of a column as positions; empty if it holds none.
@@ -115,18 +104,19 @@ impl Batch {
     }
 
     /// A batch of the given rows of other batches, in that order.
-    pub(crate) fn gather(batches: &[Batch], rows: &[(usize, usize)]) -> Batch {
-        let width = batches.first().map_or(0, |batch| batch.columns.len());
+    pub(crate) fn gather<B: Borrow<Batch>>(batches: &[B], rows: &[(usize, usize)]) -> Batch {
+        let batch = |at: usize| -> &Batch { batches[at].borrow() };
+        let width = batches.first().map_or(0, |batch| batch.borrow().columns.len());
         let columns = (0..width)
-            .map(|column| match &batches[0].columns[column] {
+            .map(|column| match &batch(0).columns[column] {
                 Data::Text(_) => {
-                    Data::Text(rows.iter().map(|(b, row)| batches[*b].texts(column)[*row]).collect())
+                    Data::Text(rows.iter().map(|(b, row)| batch(*b).texts(column)[*row]).collect())
                 }
                 Data::Int { .. } => {
-                    Data::from_ints(rows.iter().map(|(b, row)| batches[*b].columns[column].int(*row)))
+                    Data::from_ints(rows.iter().map(|(b, row)| batch(*b).columns[column].int(*row)))
                 }
                 Data::Float { .. } => {
-                    Data::from_floats(rows.iter().map(|(b, row)| batches[*b].columns[column].float(*row)))
+                    Data::from_floats(rows.iter().map(|(b, row)| batch(*b).columns[column].float(*row)))
                 }
             })
             .collect();
@@ -172,19 +162,28 @@ impl Data {
         Self::from_ints(values.iter().map(|flag| flag.map(i64::from)))
     }
 
+    /// Consecutive rows mostly hold the same text, and then in the same place: the views tell without
+    /// a look at the bytes.
     fn texts(values: &StringChunked, texts: &mut Texts) -> Self {
-        let mut last: (Option<&str>, u32) = (None, NULL_TEXT);
-        Data::Text(
-            values
-                .iter()
-                .map(|text| {
-                    if text != last.0 {
-                        last = (text, text.map_or(NULL_TEXT, |text| texts.intern(text)));
-                    }
-                    last.1
-                })
-                .collect(),
-        )
+        let mut positions = Vec::with_capacity(values.len());
+        for (array, chunk) in values.downcast_iter().zip(values.chunks()) {
+            let present = chunk.validity();
+            let mut last: Option<(u128, u32)> = None;
+            for (row, view) in array.views().iter().enumerate() {
+                if present.is_some_and(|present| !present.get_bit(row)) {
+                    positions.push(NULL_TEXT);
+                    continue;
+                }
+                let view = view.as_u128();
+                let position = match last {
+                    Some((same, position)) if same == view => position,
+                    _ => texts.intern(array.value(row)),
+                };
+                last = Some((view, position));
+                positions.push(position);
+            }
+        }
+        Data::Text(positions)
     }
 
     fn from_ints(values: impl Iterator<Item = Option<i64>>) -> Self {

@@ -5,20 +5,21 @@ use telemetry_schema::MICROS_PER_SECOND;
 
 use crate::RollupConfig;
 use crate::batch::{Batch, NULL_TEXT};
-use crate::plan::{Counter, Plan};
+use crate::plan::{Counter, MOST_COUNTERS, Plan};
 
 /// Wall clock and time since boot may disagree by this much between two samples; beyond it the wall
 /// clock was stepped.
-const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
+pub(crate) const CLOCK_TOLERANCE_SECONDS: f64 = 2.0;
 
-/// What the pairwise formulas look at in one sample.
-#[derive(Debug, Clone)]
-pub(crate) struct Sample {
+/// What the pairwise formulas look at in one sample. Texts are positions within a pass, and owned
+/// texts where samples of different passes meet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sample<T> {
     pub(crate) us: i64,
-    pub(crate) boot: u32,
+    pub(crate) boot: Option<T>,
     pub(crate) uptime_seconds: Option<f64>,
-    pub(crate) interfaces: u32,
-    pub(crate) counters: Vec<Option<i64>>,
+    pub(crate) interfaces: Option<T>,
+    pub(crate) counters: [Option<i64>; MOST_COUNTERS],
     pub(crate) sample_interval_seconds: Option<i64>,
     pub(crate) throttle_word: Option<u32>,
 }
@@ -48,35 +49,54 @@ pub(crate) enum Evidence {
     Unknown,
 }
 
-impl Sample {
+impl Sample<u32> {
     pub(crate) fn read(batch: &Batch, row: usize, plan: &Plan, throttle_word: Option<u32>) -> Self {
+        let text = |column: usize| Some(batch.texts(column)[row]).filter(|text| *text != NULL_TEXT);
+        let mut counters = [None; MOST_COUNTERS];
+        for (value, counter) in counters.iter_mut().zip(&plan.counters) {
+            *value = batch.columns[counter.column].int(row);
+        }
         Self {
             us: batch.ints(plan.as_of)[row],
-            boot: batch.texts(plan.boot_id)[row],
+            boot: text(plan.boot_id),
             uptime_seconds: batch.columns[plan.uptime].float(row),
-            interfaces: batch.texts(plan.interfaces)[row],
-            counters: plan.counters.iter().map(|counter| batch.columns[counter.column].int(row)).collect(),
+            interfaces: text(plan.interfaces),
+            counters,
             sample_interval_seconds: batch.columns[plan.sample_interval].int(row),
             throttle_word,
         }
     }
+}
+
+impl<T: PartialEq> Sample<T> {
+    /// The same sample with its texts in another form.
+    pub(crate) fn map<U>(self, text: impl Fn(T) -> U) -> Sample<U> {
+        Sample {
+            us: self.us,
+            boot: self.boot.map(&text),
+            uptime_seconds: self.uptime_seconds,
+            interfaces: self.interfaces.map(&text),
+            counters: self.counters,
+            sample_interval_seconds: self.sample_interval_seconds,
+            throttle_word: self.throttle_word,
+        }
+    }
 
     /// By boot identifier; without one on either side, a new boot shows in an uptime that fell.
-    pub(crate) fn boots(&self, previous: &Sample) -> Boots {
-        let same = if self.boot != NULL_TEXT && previous.boot != NULL_TEXT {
-            self.boot == previous.boot
-        } else {
-            match (previous.uptime_seconds, self.uptime_seconds) {
+    pub(crate) fn boots(&self, previous: &Self) -> Boots {
+        let same = match (&previous.boot, &self.boot) {
+            (Some(before), Some(now)) => before == now,
+            _ => match (previous.uptime_seconds, self.uptime_seconds) {
                 (Some(before), Some(now)) => now >= before,
                 _ => true,
-            }
+            },
         };
         if same { Boots::Same } else { Boots::Other }
     }
 
     pub(crate) fn evidence(
         &self,
-        previous: &Sample,
+        previous: &Self,
         slot: usize,
         counter: &Counter,
         config: RollupConfig,
@@ -109,16 +129,22 @@ impl Sample {
         }
     }
 
-    fn clock_agrees(&self, previous: &Sample) -> bool {
-        let (Some(before), Some(now)) = (previous.uptime_seconds, self.uptime_seconds) else { return true };
-        let wall_seconds = (self.us - previous.us) as f64 / MICROS_PER_SECOND as f64;
-        (wall_seconds - (now - before)).abs() <= CLOCK_TOLERANCE_SECONDS
+    fn clock_agrees(&self, previous: &Self) -> bool {
+        match (previous.uptime_seconds, self.uptime_seconds) {
+            (Some(before), Some(now)) => clock_agrees(self.us - previous.us, now - before),
+            _ => true,
+        }
     }
 
     fn boot_instant_us(&self) -> Option<i64> {
         let uptime_us = (self.uptime_seconds? * MICROS_PER_SECOND as f64).round();
         self.us.checked_sub(uptime_us as i64)
     }
+}
+
+/// Whether the wall clock moved as far as the time since boot.
+pub(crate) fn clock_agrees(wall_us: i64, uptime_seconds: f64) -> bool {
+    (wall_us as f64 / MICROS_PER_SECOND as f64 - uptime_seconds).abs() <= CLOCK_TOLERANCE_SECONDS
 }
 
 impl Span {

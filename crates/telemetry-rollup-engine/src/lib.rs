@@ -1,33 +1,34 @@
 //! Computes Gold from Silver: columns in, columns out, no I/O and no clock.
 //!
-//! [`rollup`] is one pass over the samples of each host in time order. It never sorts what lies in
-//! order already: files become runs, runs of a host follow each other, and only where they overlap
-//! (late files, duplicates) are rows gathered and sorted. Which Gold column is made how stands in
-//! `telemetry_schema`'s rollup table; [`plan`](self) turns the table into positions once.
+//! A [`Partial`] is one pass over the samples of a range, each host's in time order. It never sorts
+//! what lies in order already: files become runs, runs of a host follow each other, and only where
+//! they overlap (late files, duplicates) are rows gathered and sorted. A file is read a row group at
+//! a time, when its host's turn has come. [`rollup`] does all of it for samples in memory.
 //!
-//! A date is computed from the samples in `[from - reach, to + reach)` ([`RollupConfig::reach_us`])
-//! and, for a host without a sample in the first stretch, from its last sample before: pairs of
-//! consecutive samples are all that the formulas ever look at.
+//! Pairs of consecutive samples are all that the formulas ever look at; those across the ends of a
+//! range are joined from the [`Ends`] of what lies around it.
 
 mod batch;
-mod bucket;
 mod config;
 mod counters;
+mod levels;
 mod merge;
 mod output;
+mod partial;
 mod pass;
 mod plan;
+mod source;
+mod table;
+
+use std::convert::Infallible;
 
 /// The columns that go in and out.
 pub use polars::prelude::DataFrame;
 use thiserror::Error;
 
 pub use config::{ConfigError, FORMULA_VERSION, GRACE_US, RollupConfig};
-
-use batch::Batches;
-use output::Output;
-use pass::HostPass;
-use plan::Plan;
+pub use partial::{Ends, Partial};
+pub use source::Source;
 
 /// What to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,28 +61,44 @@ pub enum EngineError {
         /// Its type in the contract.
         expected: telemetry_schema::ColumnType,
     },
+    /// A source that was said to be sorted is not; reading it as an unsorted one helps.
+    #[error("source {source_number} is not sorted by host")]
+    Unsorted {
+        /// Its position in the list of sources.
+        source_number: usize,
+    },
     /// Polars refused a column that the engine made.
     #[error("cannot make the rollup's data frame")]
     Frame(#[from] polars::prelude::PolarsError),
 }
 
-/// Rolls up samples. Each frame holds the columns of
+/// Why a pass over sources ended early.
+#[derive(Debug, Error)]
+pub enum PassError<E> {
+    /// A source could not be read.
+    #[error("cannot read the samples")]
+    Source(E),
+    /// The samples could not be rolled up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Rolls up samples in memory. Each frame holds the columns of
 /// `telemetry_schema::host_metrics_rollup::silver_columns()` (others are ignored), in any order of
-/// rows; frames sorted by (`host_id`, `as_of`) are cheapest.
+/// rows. For files, see [`Partial`].
 pub fn rollup(
     samples: &[DataFrame],
     request: RollupRequest,
     config: RollupConfig,
 ) -> Result<Rollup, EngineError> {
-    let plan = Plan::new();
-    let batches = Batches::read(samples, &plan)?;
-    let mut output = Output::new(&plan);
-    for host in merge::runs_by_host(&batches, &plan) {
-        let mut pass = HostPass::new(&plan, &batches.texts, request, config);
-        for stretch in host.stretches(&batches, &plan) {
-            pass.consume(&stretch);
-        }
-        output.push_host(&batches.texts, host.host, pass.finish(), request, config);
-    }
-    Ok(Rollup { rows: output.into_frame()?, unusable_rows: batches.unusable_rows })
+    let sources = samples
+        .iter()
+        .map(|frame| Source::<Infallible>::unsorted(std::iter::once_with(|| Ok(frame.clone()))))
+        .collect();
+    let partial = Partial::compute(sources, request, config).map_err(|error| match error {
+        PassError::Engine(error) => error,
+        PassError::Source(never) => match never {},
+    })?;
+    let unusable_rows = partial.unusable_rows();
+    Ok(Rollup { rows: partial.into_frame()?, unusable_rows })
 }

@@ -32,8 +32,20 @@ pub(crate) struct Plan {
 pub(crate) struct Gauge {
     pub(crate) column: usize,
     pub(crate) is_float: bool,
-    pub(crate) keeps_values: bool,
+    pub(crate) needs: Needs,
 }
+
+/// What a gauge has to collect for its Gold columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Needs {
+    pub(crate) sum: bool,
+    pub(crate) min: bool,
+    pub(crate) max: bool,
+    pub(crate) values: bool,
+}
+
+/// Counters have their place in arrays of this length; a test counts them.
+pub(crate) const MOST_COUNTERS: usize = 4;
 
 pub(crate) struct Counter {
     pub(crate) column: usize,
@@ -46,6 +58,13 @@ pub(crate) struct PlannedOutput {
     pub(crate) column: &'static Column,
     pub(crate) formula: Formula,
     pub(crate) slot: usize,
+}
+
+impl PlannedOutput {
+    /// Whether the cells are integers; instants are.
+    pub(crate) fn is_int(&self) -> bool {
+        matches!(self.column.ty, ColumnType::Int64 | ColumnType::TimestampUs)
+    }
 }
 
 impl Plan {
@@ -83,8 +102,10 @@ impl Plan {
 
     fn slot(&mut self, formula: Formula) -> usize {
         match formula {
-            Formula::Average(name) | Formula::Max(name) | Formula::Min(name) => self.gauge(name, false),
-            Formula::Percentile95(name) => self.gauge(name, true),
+            Formula::Average(name) => self.gauge(name, |needs| &mut needs.sum),
+            Formula::Max(name) => self.gauge(name, |needs| &mut needs.max),
+            Formula::Min(name) => self.gauge(name, |needs| &mut needs.min),
+            Formula::Percentile95(name) => self.gauge(name, |needs| &mut needs.values),
             Formula::CounterGrowth(name)
             | Formula::CounterCoveredSeconds(name)
             | Formula::BitRate(name)
@@ -109,15 +130,15 @@ impl Plan {
         }
     }
 
-    fn gauge(&mut self, name: &str, keeps_values: bool) -> usize {
+    fn gauge(&mut self, name: &str, need: fn(&mut Needs) -> &mut bool) -> usize {
         let column = position(&self.columns, name);
         let known = self.gauges.iter().position(|gauge| gauge.column == column);
         let slot = known.unwrap_or_else(|| {
             let is_float = self.columns[column].ty == ColumnType::Float64;
-            self.gauges.push(Gauge { column, is_float, keeps_values: false });
+            self.gauges.push(Gauge { column, is_float, needs: Needs::default() });
             self.gauges.len() - 1
         });
-        self.gauges[slot].keeps_values |= keeps_values;
+        *need(&mut self.gauges[slot].needs) = true;
         slot
     }
 
@@ -142,4 +163,14 @@ fn deduplication(columns: &[&Column]) -> Vec<usize> {
     let rest = (0..columns.len())
         .filter(|at| !first.contains(at) && ![names::host_id, names::as_of].contains(&columns[*at].name));
     first.iter().copied().chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_have_their_place() {
+        assert_eq!(Plan::new().counters.len(), MOST_COUNTERS);
+    }
 }

@@ -5,11 +5,12 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use polars::prelude::DataFrame;
 use proptest::prelude::*;
 use support::{MINUTE_US, NOON_US, SECOND_US, frame, gold_rows, instant, sample};
-use telemetry_rollup_engine::{GRACE_US, RollupConfig, RollupRequest, rollup};
+use telemetry_rollup_engine::{GRACE_US, Partial, RollupConfig, RollupRequest, Source, rollup};
 use telemetry_schema::{HOST_METRICS, HostMetricsRollup, HostMetricsSample, Row};
 
 type Rows = Vec<HostMetricsSample>;
@@ -120,6 +121,33 @@ fn word(row: &HostMetricsSample) -> Option<u32> {
     row.throttle_flags.as_ref().map(|text| u32::from_str_radix(&text[2..], 16).unwrap())
 }
 
+/// The throttle words of a bucket, and the sticky bits that rose in it.
+struct Throttle {
+    words: Vec<u32>,
+    risen: u32,
+}
+
+type Pair<'a> = (&'a HostMetricsSample, &'a HostMetricsSample);
+
+impl Throttle {
+    fn of(rows: &[&HostMetricsSample], ending: &[&Pair<'_>]) -> Self {
+        let risen = ending.iter().fold(0, |bits, (a, b)| {
+            let before = if same_boot(a, b) { word(a) } else { Some(0) };
+            bits | before.zip(word(b)).map_or(0, |(before, now)| now & !before & 0xF_0000)
+        });
+        Self { words: rows.iter().filter_map(|row| word(row)).collect(), risen }
+    }
+
+    fn with(&self, mask: u32) -> Option<i64> {
+        let count = self.words.iter().filter(|word| **word & mask != 0).count() as i64;
+        (!self.words.is_empty()).then_some(count)
+    }
+
+    fn risen(&self) -> Option<String> {
+        (!self.words.is_empty()).then(|| format!("0x{:x}", self.risen))
+    }
+}
+
 struct Naive {
     request: RollupRequest,
     config: RollupConfig,
@@ -166,13 +194,7 @@ impl Naive {
                 })
                 .count() as i64
         };
-        let words: Vec<u32> = rows.iter().filter_map(|row| word(row)).collect();
-        let known = |n: i64| (!words.is_empty()).then_some(n);
-        let with = |mask: u32| known(words.iter().filter(|word| *word & mask != 0).count() as i64);
-        let risen = ending.iter().fold(0, |bits, (a, b)| {
-            let before = if same_boot(a, b) { word(a) } else { Some(0) };
-            bits | before.zip(word(b)).map_or(0, |(before, now)| now & !before & 0xF_0000)
-        });
+        let throttle = Throttle::of(&rows, &ending);
         let synced: Vec<bool> = rows.iter().filter_map(|row| row.clock_synced).collect();
         let boots: BTreeSet<&String> = rows.iter().filter_map(|row| row.boot_id.as_ref()).collect();
         let cpu: Vec<f64> = rows.iter().filter_map(|row| row.cpu_pct).collect();
@@ -206,9 +228,9 @@ impl Naive {
             expected_count: Some(expected),
             coverage: Some((count as f64 / expected as f64).min(1.0)),
             duplicate_count: Some(dropped.iter().filter(|at| inside(**at)).count() as i64),
-            undervoltage_samples: with(0x1),
-            throttled_samples: with(0xE),
-            throttle_sticky_new: (!words.is_empty()).then(|| format!("0x{risen:x}")),
+            undervoltage_samples: throttle.with(0x1),
+            throttled_samples: throttle.with(0xE),
+            throttle_sticky_new: throttle.risen(),
             clock_unsynced_samples: (!synced.is_empty())
                 .then(|| synced.iter().filter(|synced| !**synced).count() as i64),
             boot_count: (!boots.is_empty()).then_some(boots.len() as i64),
@@ -360,6 +382,14 @@ fn request() -> RollupRequest {
     }
 }
 
+/// A partial rollup of rows that come sorted, a few at a time.
+fn part(rows: &mut Rows, rows_at_a_time: usize, request: RollupRequest) -> Partial {
+    rows.sort_by(|a, b| (&a.host_id, a.as_of).cmp(&(&b.host_id, b.as_of)));
+    let frames: Vec<DataFrame> = rows.chunks(rows_at_a_time).map(frame).collect();
+    let source = Source::<Infallible>::sorted(frames.into_iter().map(Ok), None);
+    Partial::compute(vec![source], request, RollupConfig::default()).unwrap()
+}
+
 fn check(hosts: &[Rows], files: &[DataFrame], config: RollupConfig) {
     let naive = Naive { request: request(), config };
     let expected: Vec<_> =
@@ -404,6 +434,30 @@ proptest! {
             shuffled.swap(at, (state >> 33) as usize % (at + 1));
         }
         check(&[rows], &[frame(&shuffled)], RollupConfig::default());
+    }
+
+    /// As files are read: sorted ones a few rows at a time, and each part of the range on its own.
+    #[test]
+    fn parts_that_are_joined_equal_the_whole(
+        hosts in proptest::collection::vec(proptest::collection::vec(step(), 1..150), 1..4),
+        cut_minutes in -14..14i64,
+        rows_at_a_time in 1..40usize,
+    ) {
+        let hosts: Vec<Rows> =
+            hosts.iter().enumerate().map(|(n, steps)| samples(&format!("host-{n}"), steps)).collect();
+        let all: Rows = hosts.iter().flatten().cloned().collect();
+        let config = RollupConfig::default();
+        let whole = gold_rows(&rollup(&[frame(&all)], request(), config).unwrap().rows);
+        let cut_us = (NOON_US + cut_minutes * MINUTE_US).div_euclid(config.bucket_us()) * config.bucket_us();
+        let (mut early, mut late): (Rows, Rows) = all.into_iter().partition(|row| us(row) < cut_us);
+        let mut first = part(&mut early, rows_at_a_time, RollupRequest { to_us: cut_us, ..request() });
+        let mut second = part(&mut late, rows_at_a_time, RollupRequest { from_us: cut_us, ..request() });
+        first.join_after(&second.ends());
+        second.join_before(&first.ends());
+        let mut joined = gold_rows(&first.into_frame().unwrap());
+        joined.extend(gold_rows(&second.into_frame().unwrap()));
+        joined.sort_by(|a, b| (&a.host_id, a.bucket_start).cmp(&(&b.host_id, b.bucket_start)));
+        prop_assert_eq!(joined, whole);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl<'a> Builder<'a> {
         let request = RollupRequest { from_us, to_us, evaluated_at_us: self.now.timestamp_micros() };
         let Rollup { rows, unusable_rows } = rollup(&samples.frames, request, self.config)?;
         if unusable_rows > 0 {
-            tracing::error!(%date, rows = unusable_rows, "samples without host_id or as_of left out");
+            tracing::error!(%date, rows = unusable_rows, "samples without a key left out");
         }
         let is_complete = samples.is_complete && unusable_rows == 0;
         if rows.height() == 0 {

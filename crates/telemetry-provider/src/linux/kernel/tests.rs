@@ -48,10 +48,10 @@ fn sectors_become_bytes_and_no_disk_is_null() {
     let bytes = |disks: Vec<Disk>| {
         let reading =
             Reading { load: None, process_count: None, established: None, disks, clock_synced: None };
-        let kernel = columns(&reading).kernel.unwrap();
-        (kernel.disk_read_bytes, kernel.disk_write_bytes)
+        let kernel = columns(&reading).kernel;
+        kernel.map(|kernel| (kernel.disk_read_bytes, kernel.disk_write_bytes))
     };
-    assert_eq!(bytes(vec![disk(1, 2), disk(3, 4)]), (Some(2048), Some(3072)));
-    assert_eq!(bytes(vec![disk(u64::MAX, 0)]), (Some(i64::MAX), Some(0)));
-    assert_eq!(bytes(Vec::new()), (None, None));
+    assert_eq!(bytes(vec![disk(1, 2), disk(3, 4)]), Some((Some(2048), Some(3072))));
+    assert_eq!(bytes(vec![disk(u64::MAX, 0)]), Some((Some(i64::MAX), Some(0))));
+    assert_eq!(bytes(Vec::new()), Some((None, None)));
 }
