@@ -48,15 +48,7 @@ impl ContentHasher {
 
     /// Adds the rows of a frame; its columns can stand in any order, others are left out.
     pub fn update(&mut self, frame: &DataFrame) -> Result<(), RepositoryError> {
-        let columns = self
-            .columns
-            .iter()
-            .map(|(name, ty)| cells(frame.column(name)?, *ty))
-            .collect::<PolarsResult<Vec<_>>>()
-            .map_err(|error| RepositoryError::InvalidFrame {
-                dataset: "content hash".to_owned(),
-                reason: error.to_string(),
-            })?;
+        let columns = all_cells(frame, self.columns.iter().copied())?;
         for row in 0..frame.height() {
             self.scratch.clear();
             for column in &columns {
@@ -71,6 +63,50 @@ impl ContentHasher {
     pub fn finish(self) -> String {
         self.hasher.finalize().to_hex().to_string()
     }
+}
+
+/// The rows of files as a multiset: how many, and the sum of their BLAKE3 hashes. Equal for the same
+/// rows in any order and any division into files, whatever the number of copies of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RowMultiset {
+    rows: u64,
+    sum: [u64; 4],
+}
+
+impl RowMultiset {
+    /// Adds the rows of a frame that has all columns of the dataset.
+    pub(crate) fn update(
+        &mut self,
+        dataset: &'static Dataset,
+        frame: &DataFrame,
+    ) -> Result<(), RepositoryError> {
+        let columns = all_cells(frame, dataset.columns.iter().map(|column| (column.name, column.ty)))?;
+        let mut scratch = Vec::new();
+        for row in 0..frame.height() {
+            scratch.clear();
+            for column in &columns {
+                encode(&mut scratch, column, row);
+            }
+            let hash = blake3::hash(&scratch);
+            let (words, _) = hash.as_bytes().as_chunks::<8>();
+            for (sum, word) in self.sum.iter_mut().zip(words) {
+                *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+            }
+        }
+        self.rows += frame.height() as u64;
+        Ok(())
+    }
+}
+
+fn all_cells(
+    frame: &DataFrame,
+    columns: impl Iterator<Item = (&'static str, ColumnType)>,
+) -> Result<Vec<Cells<'_>>, RepositoryError> {
+    let found = columns.map(|(name, ty)| cells(frame.column(name)?, ty)).collect::<PolarsResult<_>>();
+    found.map_err(|error| RepositoryError::InvalidFrame {
+        dataset: "content hash".to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn cells(column: &Column, ty: ColumnType) -> PolarsResult<Cells<'_>> {

@@ -60,7 +60,7 @@ impl FileSystem for Faulty {
     fn open_lock(&self, path: &Path) -> io::Result<File> {
         self.call("open_lock", || OperatingSystem.open_lock(path))
     }
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
         let calls = self.calls.load(Ordering::SeqCst);
         self.call("write", || match self.short_writes {
             Some(_) if calls.is_multiple_of(2) => Err(io::ErrorKind::Interrupted.into()),

@@ -36,7 +36,7 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens a file to lock it, creating it where it is missing.
     fn open_lock(&self, path: &Path) -> io::Result<File>;
     /// Writes some of the bytes.
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize>;
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize>;
     /// Makes a file's content durable.
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Makes a directory's entries durable.
@@ -89,7 +89,8 @@ impl FileSystem for OperatingSystem {
         OpenOptions::new().write(true).create(true).truncate(false).open(path)
     }
 
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = file;
         file.write(bytes)
     }
 

@@ -88,15 +88,35 @@ impl Lake {
         date: NaiveDate,
         exclusion: Exclusion,
     ) -> Result<File, RepositoryError> {
-        let name = format!("{}.lock", date_directory(date));
-        let path = self.state_directory(STATE_OF_LAKE).join(dataset).join(name);
-        let file = open_lock_file(self.system.as_ref(), &self.root, &path)?;
-        match exclusion {
-            Exclusion::Shared => file.lock_shared(),
-            Exclusion::Exclusive => file.lock(),
+        let path = self.date_lock_path(dataset, date);
+        loop {
+            let file = open_lock_file(self.system.as_ref(), &self.root, &path)?;
+            match exclusion {
+                Exclusion::Shared => file.lock_shared(),
+                Exclusion::Exclusive => file.lock(),
+            }
+            .at("lock", &path)?;
+            // Expiry may have removed it while we waited: then others lock another file of that name.
+            if lock::has_name(&file).at("look up", &path)? {
+                return Ok(file);
+            }
         }
-        .at("lock", &path)?;
-        Ok(file)
+    }
+
+    pub(crate) fn date_lock_path(&self, dataset: &str, date: NaiveDate) -> PathBuf {
+        let name = format!("{}.lock", date_directory(date));
+        self.state_directory(STATE_OF_LAKE).join(dataset).join(name)
+    }
+
+    /// Removes the lock file of a date that is gone, by the holder of the exclusive lock. Where nobody
+    /// can see that a file has lost its name, it stays.
+    pub(crate) fn remove_date_lock(&self, dataset: &str, date: NaiveDate) {
+        let path = self.date_lock_path(dataset, date);
+        if cfg!(unix)
+            && let Err(error) = self.system.remove_file(&path)
+        {
+            tracing::debug!(path = %path.display(), %error, "lock file of an expired date stays behind");
+        }
     }
 
     /// What a program of this host saved under that name; `None` also if it is damaged or cannot be
@@ -129,7 +149,7 @@ impl Lake {
         views::sql(self, interval_minutes)
     }
 
-    fn state_directory(&self, owner: &str) -> PathBuf {
+    pub(crate) fn state_directory(&self, owner: &str) -> PathBuf {
         self.root.join(STATE).join(owner)
     }
 }

@@ -116,10 +116,33 @@ impl SampleFileName {
         }
     }
 
+    /// The name of one of the files that a merge made.
+    pub(crate) fn part_of_merge(self, part: u32, of: u32, merge: &str) -> Self {
+        Self { unique: format!("p{part}of{of}-{merge}"), ..self }
+    }
+
+    /// Which part of which merge the file is; `None` for one that no merge made.
+    pub(crate) fn part(&self) -> Option<MergePart<'_>> {
+        let (part, merge) = self.unique.strip_prefix('p')?.split_once('-')?;
+        let (part, of) = part.split_once("of")?;
+        Some(MergePart { part: part.parse().ok()?, of: of.parse().ok()?, merge })
+    }
+
     /// The same name with another unique part.
     pub(crate) fn renamed(&self) -> Self {
         Self { unique: unique(), ..self.clone() }
     }
+}
+
+/// What the unique part of a merged file's name says: `p<part>of<parts>-<merge>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MergePart<'a> {
+    /// From 1.
+    pub(crate) part: u32,
+    /// Number of parts.
+    pub(crate) of: u32,
+    /// The same for all parts of a merge, and for no others.
+    pub(crate) merge: &'a str,
 }
 
 impl fmt::Display for SampleFileName {

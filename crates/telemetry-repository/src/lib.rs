@@ -7,8 +7,10 @@
 //!
 //! The crate never reads the clock: where an age matters, the present is an argument.
 
+mod compact;
 mod content_hash;
 mod error;
+mod expire;
 #[cfg(test)]
 mod faults;
 mod filesystem;
@@ -18,16 +20,20 @@ mod host_metrics;
 mod lake;
 mod layout;
 mod lock;
+mod merge;
 mod pages;
 mod parquet;
+mod part;
 mod publish;
 mod replace;
 mod scan;
 mod staging;
 mod state;
 mod store;
+mod swap;
 mod views;
 
+pub use compact::{Compacted, is_compact};
 pub use content_hash::ContentHasher;
 pub use error::RepositoryError;
 pub use footer::{Footer, keys};

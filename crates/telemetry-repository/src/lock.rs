@@ -99,8 +99,20 @@ fn read_holder(path: &Path) -> Option<Holder> {
     None
 }
 
-/// Opens a lock file, making it and its directories where they are missing. It is never removed: two
-/// processes could then hold locks of two files with one name.
+/// Whether an open file still has a name.
+#[cfg(unix)]
+pub(crate) fn has_name(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 0)
+}
+
+/// Lock files are never removed here.
+#[cfg(not(unix))]
+pub(crate) fn has_name(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Opens a lock file, making it and its directories where they are missing. It is not removed, but for
+/// those of dates that expire: two processes could then hold locks of two files with one name.
 pub(crate) fn open_lock_file(
     system: &dyn FileSystem,
     lake: &Path,

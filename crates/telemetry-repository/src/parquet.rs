@@ -9,9 +9,10 @@ use std::io::{BufWriter, Cursor, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
+use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 
@@ -42,21 +43,42 @@ pub(crate) fn write(
     key_values: Vec<(String, String)>,
     sink: impl Write,
 ) -> PolarsResult<()> {
-    let mut buffer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, sink);
-    let mut writer = ParquetWriter::new(&mut buffer)
-        // No level means zstd's own default, which is 3; polars does not export the type that says so.
-        .with_compression(ParquetCompression::Zstd(None))
-        .with_statistics(StatisticsOptions::default())
-        .with_key_value_metadata(Some(KeyValueMetadata::from_static(key_values)))
-        .set_parallel(false)
-        .batched(frame.schema())?;
+    let mut writer = batched(frame.schema(), sink, key_values)?;
     for offset in (0..frame.height()).step_by(ROW_GROUP_ROWS) {
         let mut group = frame.slice(offset as i64, ROW_GROUP_ROWS);
         writer.write_batch(group.rechunk_mut())?;
     }
     writer.finish()?;
-    drop(writer);
-    buffer.flush()?;
+    Ok(())
+}
+
+/// A writer of row groups with the contract's settings. Its end flushes the buffer.
+pub(crate) fn batched<W: Write>(
+    schema: &Schema,
+    sink: W,
+    key_values: Vec<(String, String)>,
+) -> PolarsResult<BatchedWriter<BufWriter<W>>> {
+    ParquetWriter::new(BufWriter::with_capacity(WRITE_BUFFER_BYTES, sink))
+        // No level means zstd's own default, which is 3; polars does not export the type that says so.
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_statistics(StatisticsOptions::default())
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(key_values)))
+        .set_parallel(false)
+        .batched(schema)
+}
+
+/// Ends a file with key-values that were not known when it was begun. The writer takes its own from
+/// the beginning only, so they come from the footer of a file without rows.
+pub(crate) fn end<W: Write>(
+    writer: BatchedWriter<BufWriter<W>>,
+    schema: &Schema,
+    key_values: Vec<(String, String)>,
+) -> PolarsResult<()> {
+    let mut model = Vec::new();
+    write(&DataFrame::empty_with_schema(schema), key_values, &mut model)?;
+    let (metadata, _) = parse_footer(&model)?;
+    let mut inner = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner);
+    inner.end(metadata.key_value_metadata().clone())?;
     Ok(())
 }
 
@@ -114,6 +136,31 @@ impl ParquetFile {
                 range = Some(range.map_or((min, max), |(low, high)| (low.min(min), high.max(max))));
             }
             Ok(range)
+        })
+    }
+
+    /// The names of all columns that the file has.
+    pub(crate) fn column_names(&self) -> Result<Vec<String>, RepositoryError> {
+        let schema = contained(&self.path, || schema_of(&self.metadata))?;
+        Ok(schema.iter_names().map(ToString::to_string).collect())
+    }
+
+    /// A text that no value of the column is before, by the statistics of its row groups; `None` where
+    /// one has none.
+    pub(crate) fn smallest_text(&self, column: &str) -> Result<Option<String>, RepositoryError> {
+        contained(&self.path, || {
+            let mut smallest: Option<Vec<u8>> = None;
+            for group in &self.metadata.row_groups {
+                let chunk = group.columns_under_root_iter(column).and_then(|mut chunks| chunks.next());
+                let statistics =
+                    chunk.and_then(|chunk| chunk.statistics(&self.metadata.footer_buf)).transpose()?;
+                let Some(min) = statistics.and_then(|s| s.as_binary().and_then(|s| s.min_value.clone()))
+                else {
+                    return Ok(None);
+                };
+                smallest = Some(smallest.map_or(min.clone(), |least| least.min(min)));
+            }
+            Ok(smallest.and_then(|bytes| String::from_utf8(bytes).ok()))
         })
     }
 

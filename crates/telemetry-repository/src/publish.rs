@@ -39,6 +39,11 @@ pub(crate) struct StagedFile {
 }
 
 impl StagedFile {
+    /// Takes care of a file that has just been created.
+    pub(crate) fn new(system: Arc<dyn FileSystem>, path: PathBuf) -> Self {
+        Self { system, path }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -65,14 +70,14 @@ pub(crate) fn stage(
 ) -> Result<StagedFile, RepositoryError> {
     let time_range_us = check_frame(store, date, frame)?;
     let system = store.lake().system();
-    check_space(system.as_ref(), store.lake().root(), frame)?;
+    check_space(system.as_ref(), store.lake().root(), frame.estimated_size() as u64)?;
     let mut key_values = footer::key_values(store.dataset(), store.name(), frame.height(), time_range_us);
     key_values.extend(extra);
 
-    let mut file = system.create_new(&path).at("create", &path)?;
-    let staged = StagedFile { system: Arc::clone(system), path };
+    let file = system.create_new(&path).at("create", &path)?;
+    let staged = StagedFile::new(Arc::clone(system), path);
     let path = staged.path();
-    let size = write(system.as_ref(), &mut file, path, frame, key_values)?;
+    let size = write(system.as_ref(), &file, path, frame, key_values)?;
     system.sync_file(&file).at("sync", path)?;
     drop(file);
     validate(path, store.dataset(), size, frame.height(), time_range_us)?;
@@ -158,13 +163,14 @@ fn check_frame(
     }
 }
 
-fn check_space(system: &dyn FileSystem, lake: &Path, frame: &DataFrame) -> Result<(), RepositoryError> {
+/// Refuses to write so many bytes where that would touch the reserve.
+pub(crate) fn check_space(system: &dyn FileSystem, lake: &Path, bytes: u64) -> Result<(), RepositoryError> {
     let Some(Space { free_bytes, total_bytes }) = system.space(lake).at("ask for the free space of", lake)?
     else {
         return Ok(());
     };
     let reserve_bytes = RESERVE_BYTES.min(total_bytes / RESERVE_DIVISOR);
-    let needed_bytes = frame.estimated_size() as u64 + OVERHEAD_BYTES + reserve_bytes;
+    let needed_bytes = bytes + OVERHEAD_BYTES + reserve_bytes;
     if free_bytes < needed_bytes {
         tracing::warn!(free_bytes, needed_bytes, "not enough free space to publish");
         return Err(RepositoryError::NoSpace { path: lake.to_owned() });
@@ -175,7 +181,7 @@ fn check_space(system: &dyn FileSystem, lake: &Path, frame: &DataFrame) -> Resul
 /// Writes the file; returns its size in bytes.
 fn write(
     system: &dyn FileSystem,
-    file: &mut File,
+    file: &File,
     path: &Path,
     frame: &DataFrame,
     key_values: Vec<(String, String)>,
@@ -192,7 +198,7 @@ fn write(
 /// Counts bytes and keeps the operating system's error, which the Parquet library turns into text.
 struct Sink<'a> {
     system: &'a dyn FileSystem,
-    file: &'a mut File,
+    file: &'a File,
     size: u64,
     error: Option<io::Error>,
 }
@@ -219,7 +225,7 @@ impl Write for Sink<'_> {
 }
 
 /// Opens what has been written and compares it with what was meant.
-fn validate(
+pub(crate) fn validate(
     path: &Path,
     dataset: &Dataset,
     size: u64,

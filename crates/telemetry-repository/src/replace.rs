@@ -4,6 +4,7 @@
 //! Where the file system has no exchange, the new file is published first and the old ones are taken
 //! away afterwards: a reader may briefly see a row twice, but never misses one.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,9 @@ use crate::lake::Lake;
 use crate::layout::{date_directory, is_parquet};
 use crate::lock::make_directories;
 use crate::publish::Exclusion;
+use crate::scan::DataFile;
 use crate::store::DatasetStore;
+use crate::swap::Swap;
 
 /// A directory in staging that becomes a date; removed with everything in it unless it is used.
 #[derive(Debug)]
@@ -89,6 +92,65 @@ fn discard_old(lake: &Lake, staged: &mut StagedDate) {
     }
 }
 
+/// Puts the staged files `names` in the place of these files of the live date; its other files stay,
+/// those too that came since the date was looked at.
+///
+/// # Errors
+/// [`RepositoryError::Conflict`] if one of the files to replace is gone.
+pub(crate) fn replace_some(
+    store: &DatasetStore,
+    mut staged: StagedDate,
+    names: &[String],
+    replaced: &[DataFile],
+) -> Result<(), RepositoryError> {
+    let lake = store.lake();
+    let system = lake.system().as_ref();
+    let live = store.date_path(staged.date);
+    let replaced: BTreeSet<String> =
+        replaced.iter().filter_map(|file| Some(file.path.file_name()?.to_str()?.to_owned())).collect();
+    system.sync_directory(&staged.path).at("sync", &staged.path)?;
+    let _lock = lake.lock_date(store.name(), staged.date, Exclusion::Exclusive)?;
+    let old: BTreeSet<String> = live_names(system, &live)?.unwrap_or_default().into_iter().collect();
+    if !replaced.is_subset(&old) {
+        return Err(RepositoryError::Conflict { path: live });
+    }
+    match exchange_with_links(system, &staged.path, &live, old.difference(&replaced)) {
+        Ok(()) => {
+            discard_old(lake, &mut staged);
+            let dataset = live.parent().unwrap_or(&live);
+            system.sync_directory(dataset).at("sync", dataset)
+        }
+        Err(error) if is_unavailable(&error) => {
+            let swap = Swap { published: names.to_vec(), replaced: replaced.into_iter().collect() };
+            swap.run(store, staged.date, &staged.path)
+        }
+        Err(error) => Err(RepositoryError::io("exchange", &live, error)),
+    }
+}
+
+/// Exchange, after the files that stay have got a second name in the staged directory.
+fn exchange_with_links<'a>(
+    system: &dyn FileSystem,
+    staged: &Path,
+    live: &Path,
+    kept: impl Iterator<Item = &'a String>,
+) -> io::Result<()> {
+    let mut has_links = false;
+    for name in kept {
+        system.link(&live.join(name), &staged.join(name))?;
+        has_links = true;
+    }
+    if has_links {
+        system.sync_directory(staged)?;
+    }
+    system.exchange(staged, live)
+}
+
+/// No exchange, or no hard links, which some file systems answer with EPERM.
+fn is_unavailable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
 fn replace_file_by_file(
     lake: &Lake,
     staged: &Path,
@@ -108,7 +170,7 @@ fn replace_file_by_file(
 }
 
 /// The Parquet files of a live date; `None` if there is no such directory.
-fn live_names(system: &dyn FileSystem, live: &Path) -> Result<Option<Vec<String>>, RepositoryError> {
+pub(crate) fn live_names(system: &dyn FileSystem, live: &Path) -> Result<Option<Vec<String>>, RepositoryError> {
     match system.list(live) {
         Ok(entries) => {
             let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());

@@ -46,3 +46,30 @@ pub(crate) fn save(lake: &Lake, directory: &Path, name: &str, text: &str) -> Res
     }
     fs::rename(&new, &path).at("replace", &path)
 }
+
+/// Replaces a text such that it survives a power cut as soon as this returns.
+pub(crate) fn save_durably(lake: &Lake, path: &Path, text: &str) -> Result<(), RepositoryError> {
+    let system = lake.system().as_ref();
+    let directory = path.parent().unwrap_or(path);
+    make_directories(system, lake.root(), directory)?;
+    let new = path.with_extension("new");
+    match system.remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(RepositoryError::io("remove", &new, error));
+        }
+        _ => {}
+    }
+    let file = system.create_new(&new).at("create", &new)?;
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match system.write(&file, rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(RepositoryError::io("write", &new, error)),
+        }
+    }
+    system.sync_file(&file).at("sync", &new)?;
+    drop(file);
+    system.rename(&new, path).at("replace", path)?;
+    system.sync_directory(directory).at("sync", directory)
+}

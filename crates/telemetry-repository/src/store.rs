@@ -1,7 +1,7 @@
 //! One dataset of a lake: list, read, replace a date, set a damaged file aside.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use polars::prelude::DataFrame;
@@ -150,15 +150,21 @@ impl DatasetStore {
 
     /// As [`DatasetStore::read`], one row group at a time.
     pub fn read_row_groups(&self, file: &DataFile, columns: &[&str]) -> Result<RowGroups, RepositoryError> {
+        self.row_groups_at(&file.path, columns)
+    }
+
+    pub(crate) fn row_groups_at(&self, path: &Path, columns: &[&str]) -> Result<RowGroups, RepositoryError> {
         let columns = columns.iter().map(|name| self.column(name)).collect::<Result<_, _>>()?;
-        RowGroups::open(&file.path, self.dataset, columns)
+        RowGroups::open(path, self.dataset, columns)
     }
 
     fn column(&self, name: &str) -> Result<&'static Column, RepositoryError> {
-        self.dataset.column(name).map(|(_, column)| column).ok_or_else(|| RepositoryError::InvalidFrame {
-            dataset: self.name.clone(),
-            reason: format!("there is no column {name}"),
-        })
+        let found = self.dataset.column(name).map(|(_, column)| column);
+        found.ok_or_else(|| self.invalid_frame(format!("there is no column {name}")))
+    }
+
+    pub(crate) fn invalid_frame(&self, reason: String) -> RepositoryError {
+        RepositoryError::InvalidFrame { dataset: self.name.clone(), reason }
     }
 
     /// What a file's footer says; reads no data.

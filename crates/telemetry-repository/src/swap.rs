@@ -1,0 +1,105 @@
+//! Replacing files one by one, where directories cannot be exchanged: publish first, then take the old
+//! ones away. What is meant is written down before, so that a run that is killed between the two
+//! cannot leave rows twice for ever.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{IoContext as _, RepositoryError};
+use crate::filesystem::rename_to_free_name;
+use crate::layout::parse_date_directory;
+use crate::publish::Exclusion;
+use crate::replace::live_names;
+use crate::state;
+use crate::store::DatasetStore;
+
+const SUFFIX: &str = ".swap.json";
+
+/// Files of a date and those that they replace, by name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Swap {
+    pub(crate) published: Vec<String>,
+    pub(crate) replaced: Vec<String>,
+}
+
+impl Swap {
+    /// Moves the staged files in and the replaced ones to the trash. The caller has the date's lock.
+    pub(crate) fn run(
+        &self,
+        store: &DatasetStore,
+        date: NaiveDate,
+        staged: &Path,
+    ) -> Result<(), RepositoryError> {
+        let system = store.lake().system().as_ref();
+        let live = store.date_path(date);
+        if note_path(store, date).exists() {
+            // Another swap of this date was interrupted: that one first.
+            return Err(RepositoryError::Conflict { path: live });
+        }
+        let text = serde_json::to_string(self).expect("lists of names are always JSON");
+        state::save_durably(store.lake(), &note_path(store, date), &text)?;
+        for name in &self.published {
+            let path = live.join(name);
+            rename_to_free_name(system, &staged.join(name), &path).at("publish", &path)?;
+        }
+        system.sync_directory(&live).at("sync", &live)?;
+        self.complete(store, date)
+    }
+
+    /// Takes away the replaced files if all new ones are there, else the new ones.
+    fn complete(&self, store: &DatasetStore, date: NaiveDate) -> Result<(), RepositoryError> {
+        let lake = store.lake();
+        let system = lake.system().as_ref();
+        let live = store.date_path(date);
+        let names: BTreeSet<String> = live_names(system, &live)?.unwrap_or_default().into_iter().collect();
+        let is_published = self.published.iter().all(|name| names.contains(name));
+        let surplus = if is_published { &self.replaced } else { &self.published };
+        if surplus.iter().any(|name| names.contains(name)) {
+            for name in surplus.iter().filter(|name| names.contains(*name)) {
+                lake.staging().trash(&live.join(name))?;
+            }
+            system.sync_directory(&live).at("sync", &live)?;
+        }
+        let note = note_path(store, date);
+        system.remove_file(&note).at("remove", &note)
+    }
+}
+
+fn note_path(store: &DatasetStore, date: NaiveDate) -> PathBuf {
+    let lock = store.lake().date_lock_path(store.name(), date);
+    lock.with_extension("").with_extension("swap.json")
+}
+
+impl DatasetStore {
+    /// Completes compactions that were killed between publishing and taking away, which can happen
+    /// only where directories cannot be exchanged. Looks at one directory where there are none.
+    pub fn finish_interrupted(&self) -> Result<(), RepositoryError> {
+        let system = self.lake().system().as_ref();
+        let Some(directory) = self.lake().date_lock_path(self.name(), NaiveDate::MIN).parent().map(PathBuf::from)
+        else {
+            return Ok(());
+        };
+        let entries = match system.list(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result.at("list", &directory)?,
+        };
+        let date_of = |name: &str| parse_date_directory(name.strip_suffix(SUFFIX)?);
+        for date in entries.iter().filter_map(|entry| date_of(entry.name.to_str()?)) {
+            let _lock = self.lake().lock_date(self.name(), date, Exclusion::Exclusive)?;
+            let note = note_path(self, date);
+            let Ok(text) = std::fs::read_to_string(&note) else { continue };
+            match serde_json::from_str::<Swap>(&text) {
+                Ok(swap) => swap.complete(self, date)?,
+                Err(error) => {
+                    tracing::warn!(path = %note.display(), %error, "note of a compaction is damaged");
+                    system.remove_file(&note).at("remove", &note)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
