@@ -21,40 +21,43 @@ WITH finite AS (
             AS uptime_seconds,
         sample_interval_seconds, disk_read_bytes, disk_write_bytes, net_interfaces, clock_synced
     FROM s
-), copies AS (
-    -- Rows with one key: the order is that of the contract, over every column that is read.
+), ordered AS (
+    -- Rows with one key lie together, the one to keep last: the contract's order, reversed, over
+    -- every column that is read.
     SELECT
         finite.*,
-        row_number() OVER (
-            PARTITION BY host_id, t_us
-            ORDER BY
-                uptime_seconds DESC NULLS LAST,
-                net_rx_bytes DESC NULLS LAST,
-                net_tx_bytes DESC NULLS LAST,
-                cpu_pct DESC NULLS LAST,
-                ram_used_mb DESC NULLS LAST,
-                boot_id DESC NULLS LAST,
-                ram_total_mb DESC NULLS LAST,
-                ram_available_mb DESC NULLS LAST,
-                swap_total_mb DESC NULLS LAST,
-                swap_used_mb DESC NULLS LAST,
-                disk_root_total_gb DESC NULLS LAST,
-                disk_root_free_gb DESC NULLS LAST,
-                cpu_temp_c DESC NULLS LAST,
-                throttle_flags DESC NULLS LAST,
-                sample_interval_seconds DESC NULLS LAST,
-                disk_read_bytes DESC NULLS LAST,
-                disk_write_bytes DESC NULLS LAST,
-                net_interfaces DESC NULLS LAST,
-                clock_synced DESC NULLS LAST
-        ) AS copy_rank,
-        count(*) OVER (PARTITION BY host_id, t_us) AS copy_count
+        row_number() OVER by_key AS row_in_host,
+        lead(t_us) OVER by_key AS next_t_us
     FROM finite
+    WINDOW by_key AS (
+        PARTITION BY host_id
+        ORDER BY
+            t_us ASC,
+            uptime_seconds ASC NULLS FIRST,
+            net_rx_bytes ASC NULLS FIRST,
+            net_tx_bytes ASC NULLS FIRST,
+            cpu_pct ASC NULLS FIRST,
+            ram_used_mb ASC NULLS FIRST,
+            boot_id ASC NULLS FIRST,
+            ram_total_mb ASC NULLS FIRST,
+            ram_available_mb ASC NULLS FIRST,
+            swap_total_mb ASC NULLS FIRST,
+            swap_used_mb ASC NULLS FIRST,
+            disk_root_total_gb ASC NULLS FIRST,
+            disk_root_free_gb ASC NULLS FIRST,
+            cpu_temp_c ASC NULLS FIRST,
+            throttle_flags ASC NULLS FIRST,
+            sample_interval_seconds ASC NULLS FIRST,
+            disk_read_bytes ASC NULLS FIRST,
+            disk_write_bytes ASC NULLS FIRST,
+            net_interfaces ASC NULLS FIRST,
+            clock_synced ASC NULLS FIRST
+    )
 ), samples AS (
     -- Of the throttle word, two hexadecimal digits matter: the last (bits 0 to 3, now) and the fifth
     -- from the right (bits 16 to 19, since boot).
     SELECT
-        copies.*,
+        ordered.*,
         CASE
             WHEN throttle_flags LIKE '0x_%' AND length(throttle_flags) <= 10
                 THEN position(lower(substr(throttle_flags, length(throttle_flags), 1)) IN '0123456789abcdef') - 1
@@ -66,11 +69,12 @@ WITH finite AS (
             WHEN throttle_flags LIKE '0x_%' AND length(throttle_flags) <= 10 THEN 0
             ELSE NULL
         END AS sticky_bits
-    FROM copies
-    WHERE copy_rank = 1
+    FROM ordered
+    WHERE next_t_us IS NULL OR next_t_us <> t_us
 ), pairs AS (
     SELECT
         samples.*,
+        row_in_host - coalesce(lag(row_in_host) OVER before, 0) - 1 AS dropped,
         lag(t_us) OVER before AS p_t_us,
         lag(boot_id) OVER before AS p_boot_id,
         lag(uptime_seconds) OVER before AS p_uptime_seconds,
@@ -266,7 +270,7 @@ WITH finite AS (
         cast(sum(is_sample) AS bigint) AS sample_count,
         cast(max(CASE WHEN is_sample = 1 THEN sample_interval_seconds ELSE NULL END) AS bigint)
             AS sample_interval_seconds,
-        cast(sum(CASE WHEN is_sample = 1 THEN copy_count - 1 ELSE 0 END) AS bigint) AS duplicate_count,
+        cast(sum(is_sample * dropped) AS bigint) AS duplicate_count,
         count(CASE WHEN is_sample = 1 THEN now_bits ELSE NULL END) AS throttle_count,
         cast(sum(CASE WHEN is_sample = 1 AND now_bits % 2 = 1 THEN 1 ELSE 0 END) AS bigint) AS undervoltage_samples,
         cast(sum(CASE WHEN is_sample = 1 AND now_bits >= 2 THEN 1 ELSE 0 END) AS bigint) AS throttled_samples,
