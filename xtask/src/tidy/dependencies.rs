@@ -20,7 +20,17 @@ const RINGS: [(&str, &[&str]); 4] = [
         ],
     ),
     ("outer ring", &["telemetry-state", "telemetry-forward", "telemetry-http", "telemetry-app"]),
-    ("binaries", &["telemetry-collect", "telemetry-rollup", "telemetry-serve", "telemetry", "xtask"]),
+    (
+        "binaries",
+        &[
+            "telemetry-collect",
+            "telemetry-rollup",
+            "telemetry-serve",
+            "telemetry",
+            "telemetry-bench",
+            "xtask",
+        ],
+    ),
 ];
 const OUTER: usize = 2;
 const BINARIES: usize = 3;
