@@ -9,6 +9,7 @@ use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HostId;
 
 use crate::paths;
+use crate::retention::{CompactSection, RetentionSection};
 
 /// A sample a second is the finest schedule, one a day the coarsest.
 const SAMPLE_INTERVAL_SECONDS: RangeInclusive<u32> = 1..=86_400;
@@ -35,6 +36,10 @@ pub struct TelemetryConfig {
     pub lake: PathBuf,
     /// Logging.
     pub log: LogConfig,
+    /// When files are merged.
+    pub compact: CompactSection,
+    /// How long dates are kept.
+    pub retention: RetentionSection,
     /// All providers.
     pub provider: ProviderSection,
     /// The Raspberry Pi provider.
@@ -77,6 +82,8 @@ impl Default for TelemetryConfig {
             network_interface: None,
             lake: paths::default_lake(),
             log: LogConfig::default(),
+            compact: CompactSection::default(),
+            retention: RetentionSection::default(),
             provider: ProviderSection::default(),
             raspberry_pi: RaspberryPiSection::default(),
         }

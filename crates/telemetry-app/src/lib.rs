@@ -9,6 +9,7 @@ mod layers;
 mod log;
 mod output;
 mod paths;
+mod retention;
 
 pub use config::{LogConfig, LogLevel, TelemetryConfig};
 pub use exit::{Exit, main_with};
@@ -16,3 +17,4 @@ pub use flags::{CommonFlags, PrintFormat};
 pub use lake::{holder, with_lake_hint};
 pub use layers::{ConfigError, DEFAULT_TOML, Loaded, Origin, RUN_ID_VARIABLE};
 pub use output::{new_table, print_json, print_rows, print_text};
+pub use retention::{CompactSection, Days, RetentionSection};

@@ -64,7 +64,11 @@ impl DatasetStore {
         part_bytes: u64,
     ) -> Result<Compacted, RepositoryError> {
         let gone_is_conflict = |error: RepositoryError| {
-            if error.is_not_found() { RepositoryError::Conflict { path: self.date_path(date) } } else { error }
+            if error.is_not_found() {
+                RepositoryError::Conflict { path: self.date_path(date) }
+            } else {
+                error
+            }
         };
         let mut merges = Vec::new();
         for group in groups {

@@ -33,8 +33,7 @@ impl Source {
     /// columns that only a newer version knows, or rows that nobody expects on that date.
     pub(crate) fn open(store: &DatasetStore, file: &DataFile) -> Result<Option<Self>, RepositoryError> {
         let parquet = ParquetFile::open(&file.path)?;
-        let unknown =
-            parquet.column_names()?.into_iter().find(|name| store.dataset().column(name).is_none());
+        let unknown = parquet.column_names()?.into_iter().find(|name| store.dataset().column(name).is_none());
         let path = file.path.display();
         if let Some(column) = unknown {
             tracing::warn!(%path, column, "file has columns unknown here and is left as it is");
@@ -137,7 +136,8 @@ impl Merger {
             let group = group?;
             let keys = self.keys(&group)?;
             let first = keys.first();
-            if !keys.is_sorted() || first.is_some_and(|first| last.as_ref().is_some_and(|last| first < *last)) {
+            if !keys.is_sorted() || first.is_some_and(|first| last.as_ref().is_some_and(|last| first < *last))
+            {
                 return Ok(false);
             }
             last = keys.last().or(last);

@@ -170,7 +170,10 @@ fn replace_file_by_file(
 }
 
 /// The Parquet files of a live date; `None` if there is no such directory.
-pub(crate) fn live_names(system: &dyn FileSystem, live: &Path) -> Result<Option<Vec<String>>, RepositoryError> {
+pub(crate) fn live_names(
+    system: &dyn FileSystem,
+    live: &Path,
+) -> Result<Option<Vec<String>>, RepositoryError> {
     match system.list(live) {
         Ok(entries) => {
             let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());

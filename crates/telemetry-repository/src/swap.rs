@@ -79,7 +79,8 @@ impl DatasetStore {
     /// only where directories cannot be exchanged. Looks at one directory where there are none.
     pub fn finish_interrupted(&self) -> Result<(), RepositoryError> {
         let system = self.lake().system().as_ref();
-        let Some(directory) = self.lake().date_lock_path(self.name(), NaiveDate::MIN).parent().map(PathBuf::from)
+        let Some(directory) =
+            self.lake().date_lock_path(self.name(), NaiveDate::MIN).parent().map(PathBuf::from)
         else {
             return Ok(());
         };

@@ -15,11 +15,13 @@ Examples:
       Builds these dates again.
   telemetry-rollup --print table
       Also shows the latest rollups.
+  telemetry-rollup compact && telemetry-rollup && telemetry-rollup expire
+      Merges small files, and removes dates that are older than they are kept.
   telemetry-rollup sql > views.sql && duckdb -init views.sql
       Opens the lake in DuckDB.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but damaged or unusable samples were left out;
-75 another rollup is at work; 78 bad configuration.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or
+kept though they are old; 75 another rollup is at work; 78 bad configuration.";
 
 /// Builds LAKE/gold from the samples in LAKE/silver: rollups of 5 minutes per host, a date at a time.
 #[derive(Debug, Parser)]
@@ -50,8 +52,12 @@ pub struct Args {
 pub enum Verb {
     /// Build what is new, or the range (the default)
     Build,
-    /// Show what would be built, and why; writes nothing
+    /// Show what would be built, compacted and removed, and why; writes nothing
     Plan,
+    /// Merge small files of samples: those of closed hours, and of dates closed for long into one
+    Compact,
+    /// Remove dates that are older than they are kept (section [retention] of the configuration)
+    Expire,
     /// Print the DuckDB statements that make a view of each dataset
     Sql,
 }
@@ -65,6 +71,8 @@ pub(crate) struct DateRange {
 }
 
 impl DateRange {
+    pub(crate) const ALL: Self = Self { from: None, to: None, force: false };
+
     pub(crate) fn contains(&self, date: NaiveDate) -> bool {
         self.from.is_none_or(|from| from <= date) && self.to.is_none_or(|to| date <= to)
     }

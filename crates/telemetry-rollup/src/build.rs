@@ -127,6 +127,7 @@ mod tests {
 
     use super::*;
     use crate::args::DateRange;
+    use crate::expired::Expired;
     use crate::plan::{Action, Plan, Reason};
 
     const WHOLE: DateRange = DateRange { from: None, to: None, force: false };
@@ -159,7 +160,8 @@ mod tests {
 
         fn plan(&self, now: DateTime<Utc>) -> Plan {
             let silver = Silver::list(self.lake.host_metrics().store()).unwrap();
-            Plan::make(&silver, &self.gold, &WHOLE, RollupConfig::default(), now).unwrap()
+            Plan::make(&silver, &self.gold, &Expired::default(), &WHOLE, RollupConfig::default(), now)
+                .unwrap()
         }
 
         fn build(&self, now: DateTime<Utc>) {

@@ -2,22 +2,32 @@
 
 mod args;
 mod build;
+mod compact;
 mod digest;
+mod expire;
+mod expired;
 mod plan;
 mod show;
 mod silver;
 
 use std::process::ExitCode;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::CommandFactory;
-use telemetry_app::{Exit, Loaded, holder, main_with, print_text, with_lake_hint};
+use telemetry_app::{
+    Exit, Loaded, PrintFormat, TelemetryConfig, holder, main_with, print_text, with_lake_hint,
+};
+use telemetry_repository::{DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
 
+use args::DateRange;
 pub use args::{Args, Verb};
 use build::Builder;
+use compact::CompactPlan;
+use expire::{Expiry, ExpiryPlan};
+use expired::Expired;
 use plan::{Action, Plan};
 use silver::Silver;
 
@@ -38,36 +48,112 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let silver = lake.host_metrics();
     let gold = lake.store(&HOST_METRICS_ROLLUP, dataset_name(rollup.interval_minutes()));
     let now = Utc::now();
-    let make_plan = || {
-        let files = Silver::list(silver.store()).map_err(with_lake_hint)?;
-        Plan::make(&files, &gold, &range, rollup, now).map_err(with_lake_hint)
-    };
+    let job =
+        Job { config: &loaded.config, range, rollup, lake: &lake, silver: silver.store(), gold: &gold, now };
     match args.verb.unwrap_or(Verb::Build) {
         Verb::Sql => {
             print_text(&lake.views_sql(rollup.interval_minutes())?)?;
             Ok(Exit::Done)
         }
         Verb::Plan => {
-            show::plan(&make_plan()?, args.print)?;
+            job.show_plan(args.print)?;
             Ok(Exit::Done)
         }
-        Verb::Build if !loaded.config.enabled => {
-            tracing::warn!("telemetry is switched off (enabled = false), nothing is built");
+        Verb::Build | Verb::Compact | Verb::Expire if !loaded.config.enabled => {
+            tracing::warn!("telemetry is switched off (enabled = false), nothing is done");
             Ok(Exit::Done)
         }
-        Verb::Build if !silver.store().directory().exists() => {
-            tracing::warn!(lake = %lake.root().display(), "lake holds no samples yet, nothing is built");
+        Verb::Build | Verb::Compact | Verb::Expire if !silver.store().directory().exists() => {
+            tracing::warn!(lake = %lake.root().display(), "lake holds no samples yet, nothing is done");
             Ok(Exit::Done)
         }
-        Verb::Build => {
+        verb => {
             let _lock = lake.lock_rollup(&holder(now)).map_err(with_lake_hint)?;
             lake.clean_staging(now).map_err(with_lake_hint)?;
-            let exit = build(&make_plan()?, &Builder::new(silver.store(), &gold, rollup, now))?;
-            if let Some(format) = args.print {
-                show::rollups(&gold, &range, format)?;
+            silver.store().finish_interrupted().map_err(with_lake_hint)?;
+            match verb {
+                Verb::Compact => job.compact(),
+                Verb::Expire => job.expire(),
+                _ => job.build(args.print),
             }
-            Ok(exit)
         }
+    }
+}
+
+/// What a verb works on.
+struct Job<'a> {
+    config: &'a TelemetryConfig,
+    range: DateRange,
+    rollup: RollupConfig,
+    lake: &'a Lake,
+    silver: &'a DatasetStore,
+    gold: &'a DatasetStore,
+    now: DateTime<Utc>,
+}
+
+impl Job<'_> {
+    fn plan(&self, silver: &Silver, expired: &Expired, range: &DateRange) -> Result<Plan, RepositoryError> {
+        Plan::make(silver, self.gold, expired, range, self.rollup, self.now)
+    }
+
+    fn compact_plan(&self, silver: &Silver, expired: &Expired) -> CompactPlan {
+        CompactPlan::make(silver, &self.range, expired, self.config.compact.closed_after(), self.now)
+    }
+
+    fn expiry(&self) -> Expiry<'_> {
+        Expiry {
+            lake: self.lake,
+            silver: self.silver,
+            gold: self.gold,
+            retention: &self.config.retention,
+            rollup: self.rollup,
+            now: self.now,
+        }
+    }
+
+    fn expiry_plan(&self, silver: &Silver, expired: &Expired) -> Result<ExpiryPlan, RepositoryError> {
+        let all = self.plan(silver, expired, &DateRange::ALL)?;
+        self.expiry().plan(silver, &all, expired, &self.range)
+    }
+
+    fn show_plan(&self, format: Option<PrintFormat>) -> anyhow::Result<()> {
+        let (silver, expired) =
+            (Silver::list(self.silver).map_err(with_lake_hint)?, Expired::load(self.lake));
+        let plan = self.plan(&silver, &expired, &self.range).map_err(with_lake_hint)?;
+        let expiry = self.expiry_plan(&silver, &expired).map_err(with_lake_hint)?;
+        show::plan(&plan, &self.compact_plan(&silver, &expired), &expiry, format)
+    }
+
+    fn compact(&self) -> anyhow::Result<Exit> {
+        let (silver, expired) =
+            (Silver::list(self.silver).map_err(with_lake_hint)?, Expired::load(self.lake));
+        let plan = self.compact_plan(&silver, &expired);
+        compact::run(&plan, self.silver, self.config.compact.closed_after(), self.now).map_err(with_lake_hint)
+    }
+
+    fn expire(&self) -> anyhow::Result<Exit> {
+        let mut expired = Expired::load(self.lake);
+        self.expiry().finish_interrupted(&mut expired).map_err(with_lake_hint)?;
+        let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
+        let plan = self.expiry_plan(&silver, &expired).map_err(with_lake_hint)?;
+        self.expiry().run(&plan, silver, &mut expired).map_err(with_lake_hint)
+    }
+
+    fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
+        let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
+        let plan = self.plan(&silver, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
+        let mut exit = build(&plan, &Builder::new(self.silver, self.gold, self.rollup, self.now))?;
+        for late in plan.dates.iter().filter(|planned| planned.action == Action::Expired) {
+            for file in silver.on(late.date) {
+                let path = file.path.display();
+                tracing::error!(%path, "samples of an expired date came late and are left alone");
+                exit = Exit::Incomplete;
+            }
+        }
+        if let Some(format) = print {
+            show::rollups(self.gold, &self.range, format)?;
+        }
+        Ok(exit)
     }
 }
 
@@ -82,7 +168,7 @@ fn build(plan: &Plan, builder: &Builder<'_>) -> anyhow::Result<Exit> {
                 }
                 progress.inc(1);
             }
-            Action::UpToDate | Action::KeepWithoutSilver => {}
+            Action::UpToDate | Action::KeepWithoutSilver | Action::Expired => {}
         }
     }
     progress.finish_and_clear();

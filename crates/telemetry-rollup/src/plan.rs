@@ -9,6 +9,7 @@ use telemetry_rollup_engine::RollupConfig;
 
 use crate::args::DateRange;
 use crate::digest::digest;
+use crate::expired::Expired;
 use crate::reach;
 use crate::silver::Silver;
 
@@ -38,6 +39,8 @@ pub(crate) enum Action {
     UpToDate,
     /// Gold exists and Silver does not (any more): left as it is.
     KeepWithoutSilver,
+    /// Silver has expired: Gold is left as it is, and so are samples that came since.
+    Expired,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,7 @@ impl fmt::Display for Action {
             Action::Build(Reason::Forced) => "build: forced",
             Action::UpToDate => "up to date",
             Action::KeepWithoutSilver => "kept: its samples are gone",
+            Action::Expired => "kept: its samples have expired",
         })
     }
 }
@@ -65,6 +69,7 @@ impl Plan {
     pub(crate) fn make(
         silver: &Silver,
         gold: &DatasetStore,
+        expired: &Expired,
         range: &DateRange,
         config: RollupConfig,
         now: DateTime<Utc>,
@@ -73,7 +78,7 @@ impl Plan {
         let mut dates = Vec::new();
         for date in silver_dates.iter().copied().chain(gold.dates()?).collect::<BTreeSet<_>>() {
             if range.contains(date) {
-                dates.push(plan_date(silver, gold, date, range.force, config, now)?);
+                dates.push(plan_date(silver, gold, expired, date, range.force, config, now)?);
             }
         }
         Ok(Self { dates })
@@ -83,6 +88,7 @@ impl Plan {
 fn plan_date(
     silver: &Silver,
     gold: &DatasetStore,
+    expired: &Expired,
     date: NaiveDate,
     force: bool,
     config: RollupConfig,
@@ -91,11 +97,14 @@ fn plan_date(
     let inputs = silver.inputs(date, reach(config));
     let has_samples = inputs.iter().any(|file| file.date == date);
     let built = built(gold, date)?;
+    let left = digest(&inputs, config);
+    let is_new = |name: &RollupFileName| name.digest != left && !expired.explains(date, name.digest, left);
     let action = match &built {
+        _ if expired.contains(date) => Action::Expired,
         _ if !has_samples => Action::KeepWithoutSilver,
         None => Action::Build(Reason::New),
         Some(_) if force => Action::Build(Reason::Forced),
-        Some((_, name)) if name.digest != digest(&inputs, config) => Action::Build(Reason::Changed),
+        Some((_, name)) if is_new(name) => Action::Build(Reason::Changed),
         // Where directories cannot be exchanged, a crash leaves the old file beside the new one.
         Some(_) if gold.files_on(date)?.len() > 1 => Action::Build(Reason::Changed),
         Some((_, name)) if name.is_final => Action::UpToDate,

@@ -1,6 +1,7 @@
 //! What a run shows: the plan, the rollups, a progress bar.
 
 use anyhow::Context;
+use chrono::NaiveDate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use telemetry_app::{PrintFormat, new_table, print_json, print_rows, print_text};
@@ -8,6 +9,8 @@ use telemetry_repository::{DatasetStore, rows_from_frame};
 use telemetry_schema::{HostMetricsRollup, Row};
 
 use crate::args::DateRange;
+use crate::compact::{CompactPlan, PlannedMerges};
+use crate::expire::{ExpiryPlan, Verdict};
 use crate::plan::{Action, Plan};
 
 /// Fewer dates than these are built before a person has read the bar.
@@ -33,9 +36,17 @@ struct PlanLine {
     action: String,
     files: usize,
     bytes: u64,
+    /// Number of files that compaction would merge.
+    compact: usize,
+    expire: &'static str,
 }
 
-pub(crate) fn plan(plan: &Plan, format: Option<PrintFormat>) -> anyhow::Result<()> {
+pub(crate) fn plan(
+    plan: &Plan,
+    compact: &CompactPlan,
+    expiry: &ExpiryPlan,
+    format: Option<PrintFormat>,
+) -> anyhow::Result<()> {
     let lines: Vec<PlanLine> = plan
         .dates
         .iter()
@@ -44,6 +55,8 @@ pub(crate) fn plan(plan: &Plan, format: Option<PrintFormat>) -> anyhow::Result<(
             action: date.action.to_string(),
             files: date.files,
             bytes: date.bytes,
+            compact: compact.on(date.date).map_or(0, PlannedMerges::files),
+            expire: expire(expiry, date.date),
         })
         .collect();
     if format == Some(PrintFormat::Json) {
@@ -52,11 +65,24 @@ pub(crate) fn plan(plan: &Plan, format: Option<PrintFormat>) -> anyhow::Result<(
     if lines.is_empty() {
         return print_text("nothing to build: the lake holds no samples of these dates\n");
     }
-    let mut table = new_table(["date", "action", "files to read", "bytes"]);
+    let mut table = new_table(["date", "action", "files to read", "bytes", "files to merge", "expires"]);
     for line in &lines {
-        table.add_row([&line.date, &line.action, &line.files.to_string(), &line.bytes.to_string()]);
+        let [files, bytes, compact] =
+            [line.files as u64, line.bytes, line.compact as u64].map(|number| number.to_string());
+        table.add_row([&line.date, &line.action, &files, &bytes, &compact, line.expire]);
     }
     print_text(&format!("{}\n", table.trim_fmt()))
+}
+
+/// What expiry would do with a date.
+fn expire(expiry: &ExpiryPlan, date: NaiveDate) -> &'static str {
+    match (expiry.samples.get(&date), expiry.others.get(&date)) {
+        (Some(Verdict::Expire), _) => "samples",
+        (Some(Verdict::KeepUntilBuilt), _) => "samples, once their rollup is final",
+        (Some(Verdict::KeepForAnother), _) => "samples, once other dates are built",
+        (None, Some(_)) => "rollups",
+        (None, None) => "",
+    }
 }
 
 /// The rollups of the range; without one, those of the last date.

@@ -28,6 +28,20 @@ impl Silver {
         self.by_date.keys().copied()
     }
 
+    /// The files of a date.
+    pub(crate) fn on(&self, date: NaiveDate) -> &[DataFile] {
+        self.by_date.get(&date).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn has(&self, date: NaiveDate) -> bool {
+        self.by_date.contains_key(&date)
+    }
+
+    /// Forgets a date, as if it had expired.
+    pub(crate) fn remove(&mut self, date: NaiveDate) {
+        self.by_date.remove(&date);
+    }
+
     /// The files that the date's rollup depends on, by name: those that overlap the date, widened by
     /// the reach; and for a host that begins the date without a sample within reach, the file with
     /// its last sample before.
