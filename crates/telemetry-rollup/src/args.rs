@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use telemetry_app::{CommonFlags, PrintFormat};
 
 const EXAMPLES: &str = "\
@@ -19,6 +19,8 @@ Examples:
       Merges small files, and removes dates that are older than they are kept.
   telemetry-rollup sql > views.sql && duckdb -init views.sql
       Opens the lake in DuckDB.
+  telemetry-rollup sql --rollup --engine spark > rollup.sql
+      The rollup as a query, for a lake that has outgrown one machine.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or
 kept though they are old; 75 another rollup is at work; 78 bad configuration.";
@@ -58,8 +60,32 @@ pub enum Verb {
     Compact,
     /// Remove dates that are older than they are kept (section [retention] of the configuration)
     Expire,
-    /// Print the DuckDB statements that make a view of each dataset
-    Sql,
+    /// Print SQL: the DuckDB statements that make a view of each dataset, or the rollup itself
+    Sql(SqlFlags),
+}
+
+/// What SQL to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
+pub struct SqlFlags {
+    /// Print the query that computes the rollup from the samples, for a lake that one machine is too
+    /// small for; its result is that of `build`, to the bit
+    #[arg(long)]
+    pub rollup: bool,
+    /// Engine that will run the query [default: duckdb]
+    #[arg(long, value_name = "ENGINE", value_enum, requires = "rollup")]
+    pub engine: Option<SqlEngine>,
+}
+
+/// What runs the query of the rollup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SqlEngine {
+    /// DuckDB 2
+    #[default]
+    Duckdb,
+    /// DataFusion 55
+    Datafusion,
+    /// Spark 4
+    Spark,
 }
 
 /// The dates that a run looks at.

@@ -7,6 +7,7 @@ mod digest;
 mod expire;
 mod expired;
 mod plan;
+mod rollup_sql;
 mod show;
 mod silver;
 
@@ -23,7 +24,7 @@ use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
 
 use args::DateRange;
-pub use args::{Args, Verb};
+pub use args::{Args, SqlEngine, SqlFlags, Verb};
 use build::Builder;
 use compact::CompactPlan;
 use expire::{Expiry, ExpiryPlan};
@@ -51,8 +52,13 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let job =
         Job { config: &loaded.config, range, rollup, lake: &lake, silver: silver.store(), gold: &gold, now };
     match args.verb.unwrap_or(Verb::Build) {
-        Verb::Sql => {
-            print_text(&lake.views_sql(rollup.interval_minutes())?)?;
+        Verb::Sql(flags) => {
+            let text = if flags.rollup {
+                rollup_sql::text(flags.engine.unwrap_or_default(), silver.store(), rollup)?
+            } else {
+                lake.views_sql(rollup.interval_minutes())?
+            };
+            print_text(&text)?;
             Ok(Exit::Done)
         }
         Verb::Plan => {

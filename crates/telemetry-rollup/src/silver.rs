@@ -1,14 +1,35 @@
-//! Which Silver files the rollup of a date is made from, by their names alone.
+//! Which Silver files a rollup is made from, by their names alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, Selection};
 use telemetry_schema::HostId;
 
 /// The Silver files of a lake.
 pub(crate) struct Silver {
     by_date: BTreeMap<NaiveDate, Vec<DataFile>>,
+}
+
+/// A stretch of time, the end exclusive.
+pub(crate) type Period = std::ops::Range<DateTime<Utc>>;
+
+/// The files that the rollup of a period depends on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inputs<'a> {
+    /// Those that can hold samples of the period.
+    pub(crate) own: Vec<&'a DataFile>,
+    /// Those with the last sample before it of each host, however old.
+    pub(crate) before: Vec<&'a DataFile>,
+    /// Those with the first sample after it of each host, if that is within reach.
+    pub(crate) after: Vec<&'a DataFile>,
+}
+
+impl<'a> Inputs<'a> {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'a DataFile> {
+        self.own.iter().chain(&self.before).chain(&self.after).copied()
+    }
 }
 
 impl Silver {
@@ -28,55 +49,108 @@ impl Silver {
         self.by_date.keys().copied()
     }
 
-    /// The files of a date.
-    pub(crate) fn on(&self, date: NaiveDate) -> &[DataFile] {
-        self.by_date.get(&date).map_or(&[], Vec::as_slice)
-    }
-
-    pub(crate) fn has(&self, date: NaiveDate) -> bool {
-        self.by_date.contains_key(&date)
-    }
-
-    /// Forgets a date, as if it had expired.
-    pub(crate) fn remove(&mut self, date: NaiveDate) {
-        self.by_date.remove(&date);
-    }
-
-    /// The files that the date's rollup depends on, by name: those that overlap the date, widened by
-    /// the reach; and for a host that begins the date without a sample within reach, the file with
-    /// its last sample before.
-    pub(crate) fn inputs(&self, date: NaiveDate, reach: TimeDelta) -> Vec<&DataFile> {
-        let (start, end) = (start_of(date), start_of(date) + Days::new(1));
-        let mut inputs: Vec<&DataFile> = self.overlapping(start - reach, end + reach).collect();
-        let begins: BTreeSet<Option<&HostId>> = self.overlapping(start - reach, start).map(host).collect();
-        let on_date: BTreeSet<Option<&HostId>> = self.overlapping(start, end).map(host).collect();
-        for host in on_date.difference(&begins) {
-            inputs.extend(self.last_before(*host, start - reach));
-        }
-        inputs.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
-        inputs.dedup_by(|a, b| a.path == b.path);
-        inputs
-    }
-
-    /// Files that can hold an instant in `[from, to)`.
-    fn overlapping(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> impl Iterator<Item = &DataFile> {
-        self.by_date
-            .range(from.date_naive()..=to.date_naive())
-            .flat_map(|(_, files)| files)
-            .filter(move |file| covers(file).is_none_or(|(first, last)| first < to && last >= from))
-    }
-
-    /// The file with the host's last sample before the instant. A file of several hosts may hold it.
-    fn last_before(&self, host_id: Option<&HostId>, before: DateTime<Utc>) -> Option<&DataFile> {
-        let may_hold = |file: &&DataFile| host(file).is_none() || host(file) == host_id;
-        let last = |file: &DataFile| covers(file).map(|(_, last)| last);
-        self.by_date.range(..=before.date_naive()).rev().find_map(|(_, files)| {
+    /// The files that the period's rollup depends on. A file whose name does not tell its host may
+    /// hold any; a file whose name does not tell its times may hold any instant of its date.
+    pub(crate) fn inputs(&self, period: &Period, reach: TimeDelta) -> Inputs<'_> {
+        let own: Vec<&DataFile> = self.overlapping(period).collect();
+        let hosts: BTreeSet<Option<&HostId>> = own.iter().map(|file| host(file)).collect();
+        let own_paths: BTreeSet<_> = own.iter().map(|file| &file.path).collect();
+        let foreign = |files: Vec<&'_ DataFile>| -> Vec<&DataFile> {
+            let mut files: Vec<&DataFile> =
+                files.into_iter().filter(|file| !own_paths.contains(&file.path)).collect();
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            files.dedup_by(|a, b| a.path == b.path);
             files
-                .iter()
-                .filter(may_hold)
-                .filter(|file| last(file).is_none_or(|last| last < before))
-                .max_by(|a, b| last(a).cmp(&last(b)).then(a.path.cmp(&b.path)))
-        })
+        };
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        if !hosts.is_empty() {
+            before = self.last_before(period.start, &hosts);
+            after = self.first_after(period.end, reach, &hosts);
+        }
+        if hosts.contains(&None) {
+            before.extend(self.overlapping(&(period.start - reach..period.start)));
+            after.extend(self.overlapping(&(period.end..period.end + reach)));
+        }
+        let (before, after) = (foreign(before), foreign(after));
+        Inputs { own, before, after }
+    }
+
+    /// Files that can hold an instant of the period.
+    pub(crate) fn overlapping(&self, period: &Period) -> impl Iterator<Item = &DataFile> {
+        let Period { start, end } = period.clone();
+        self.by_date
+            .range(start.date_naive()..=end.date_naive())
+            .flat_map(|(_, files)| files)
+            .filter(move |file| covers(file).is_none_or(|(first, last)| first < end && last >= start))
+            .filter(move |file| covers(file).is_some() || start_of(file.date) < end)
+    }
+
+    /// For each host, the files that end last before the instant; for hosts that share files with
+    /// others, also those of several hosts.
+    fn last_before(&self, instant: DateTime<Utc>, hosts: &BTreeSet<Option<&HostId>>) -> Vec<&DataFile> {
+        let mut latest = Extremes::new(hosts);
+        for (_, files) in self.by_date.range(..=instant.date_naive()).rev() {
+            for file in files {
+                let (_, last) = covers(file).unwrap_or((start_of(file.date), start_of(file.date)));
+                if last < instant {
+                    latest.offer(file, last.timestamp());
+                }
+            }
+            if latest.is_complete() {
+                break;
+            }
+        }
+        latest.into_files()
+    }
+
+    /// For each host, the files that begin first at the instant or after, within reach.
+    fn first_after(
+        &self,
+        instant: DateTime<Utc>,
+        reach: TimeDelta,
+        hosts: &BTreeSet<Option<&HostId>>,
+    ) -> Vec<&DataFile> {
+        let mut earliest = Extremes::new(hosts);
+        for file in self.overlapping(&(instant..instant + reach)) {
+            let (first, _) = covers(file).unwrap_or((instant, instant));
+            if first >= instant {
+                earliest.offer(file, -first.timestamp());
+            }
+        }
+        earliest.into_files()
+    }
+}
+
+/// For each of some hosts, the files with the greatest key, ties included.
+struct Extremes<'a, 'h> {
+    hosts: BTreeMap<Option<&'h HostId>, (i64, Vec<&'a DataFile>)>,
+}
+
+impl<'a, 'h> Extremes<'a, 'h> {
+    /// Files of several hosts count as a host of their own, which nobody has to wait for.
+    fn new(hosts: &BTreeSet<Option<&'h HostId>>) -> Self {
+        let empty = |host: &Option<&'h HostId>| (*host, (i64::MIN, Vec::new()));
+        Self { hosts: hosts.iter().map(empty).chain([empty(&None)]).collect() }
+    }
+
+    fn offer(&mut self, file: &'a DataFile, key: i64) {
+        if let Some((greatest, files)) = self.hosts.get_mut(&host(file)) {
+            if key > *greatest {
+                *greatest = key;
+                files.clear();
+            }
+            if key == *greatest {
+                files.push(file);
+            }
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.hosts.iter().all(|(host, (_, files))| host.is_none() || !files.is_empty())
+    }
+
+    fn into_files(self) -> Vec<&'a DataFile> {
+        self.hosts.into_values().flat_map(|(_, files)| files).collect()
     }
 }
 
@@ -101,6 +175,11 @@ pub(crate) fn start_of(date: NaiveDate) -> DateTime<Utc> {
     date.and_time(chrono::NaiveTime::MIN).and_utc()
 }
 
+/// The whole of a date.
+pub(crate) fn whole(date: NaiveDate) -> Period {
+    start_of(date)..start_of(date) + TimeDelta::days(1)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -119,46 +198,68 @@ mod tests {
         }
     }
 
-    fn check(files: &[&str], expected: &[&str]) {
+    #[track_caller]
+    fn check(files: &[&str], own: &[&str], before: &[&str], after: &[&str]) {
         let silver = Silver::new(files.iter().map(|name| file(name)).collect());
-        let date = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
-        let got: Vec<String> =
-            silver.inputs(date, REACH).iter().map(|file| file.path.display().to_string()).collect();
-        assert_eq!(got, expected);
+        let inputs = silver.inputs(&whole(NaiveDate::from_ymd_opt(2026, 11, 21).unwrap()), REACH);
+        let names = |files: &[&DataFile]| -> Vec<String> {
+            files.iter().map(|file| file.path.display().to_string()).collect()
+        };
+        assert_eq!((names(&inputs.own), names(&inputs.before), names(&inputs.after)), {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            (owned(own), owned(before), owned(after))
+        });
     }
 
     const YESTERDAY_NOON: &str = "pi__20261120T120000Z__20261120T120050Z__r6__a.parquet";
     const YESTERDAY_LATE: &str = "pi__20261120T235500Z__20261120T235550Z__r6__b.parquet";
     const NOON: &str = "pi__20261121T120000Z__20261121T120050Z__r6__c.parquet";
     const TOMORROW_EARLY: &str = "pi__20261122T000000Z__20261122T000050Z__r6__d.parquet";
-    const TOMORROW_NOON: &str = "pi__20261122T120000Z__20261122T120050Z__r6__e.parquet";
+    const TOMORROW_NEXT: &str = "pi__20261122T000100Z__20261122T000150Z__r6__e.parquet";
+    const TOMORROW_NOON: &str = "pi__20261122T120000Z__20261122T120050Z__r6__f.parquet";
 
     #[test]
-    fn the_date_and_its_surroundings() {
+    fn the_date_and_what_lies_next_to_it() {
         check(
-            &[YESTERDAY_NOON, YESTERDAY_LATE, NOON, TOMORROW_EARLY, TOMORROW_NOON],
-            &[YESTERDAY_LATE, NOON, TOMORROW_EARLY],
+            &[YESTERDAY_NOON, YESTERDAY_LATE, NOON, TOMORROW_EARLY, TOMORROW_NEXT, TOMORROW_NOON],
+            &[NOON],
+            &[YESTERDAY_LATE],
+            &[TOMORROW_EARLY],
         );
+        check(&[NOON, TOMORROW_NOON], &[NOON], &[], &[]);
     }
 
     #[test]
     fn a_host_that_was_silent_brings_its_last_file() {
         let long_ago = "pi__20261103T120000Z__20261103T120050Z__r6__f.parquet";
         let other_host = "nas__20261120T130000Z__20261120T130050Z__r6__g.parquet";
-        check(&[long_ago, YESTERDAY_NOON, other_host, NOON], &[YESTERDAY_NOON, NOON]);
-        check(&[long_ago, other_host, NOON], &[long_ago, NOON]);
+        check(&[long_ago, YESTERDAY_NOON, other_host, NOON], &[NOON], &[YESTERDAY_NOON], &[]);
+        check(&[long_ago, other_host, NOON], &[NOON], &[long_ago], &[]);
+    }
+
+    #[test]
+    fn files_of_several_hosts_may_hold_any() {
+        let long_ago = "pi__20261103T120000Z__20261103T120050Z__r6__f.parquet";
         let of_several = "@all__20261119T000000Z__20261119T235950Z__r9__h.parquet";
-        check(&[long_ago, of_several, NOON], &[of_several, NOON]);
+        check(&[long_ago, of_several, NOON], &[NOON], &[long_ago], &[]);
+        let late = "@all__20261120T000000Z__20261120T235950Z__r9__h.parquet";
+        check(&[long_ago, late, NOON], &[NOON], &[late, long_ago], &[]);
+        let whole_date = "@all__20261121T000000Z__20261121T235950Z__r9__i.parquet";
+        check(
+            &[YESTERDAY_NOON, YESTERDAY_LATE, whole_date, TOMORROW_EARLY, TOMORROW_NEXT],
+            &[whole_date],
+            &[YESTERDAY_LATE],
+            &[TOMORROW_EARLY, TOMORROW_NEXT],
+        );
     }
 
     #[test]
     fn foreign_names_are_always_inputs() {
-        check(&["anything.parquet", NOON], &["anything.parquet", NOON]);
+        check(&["anything.parquet", NOON], &["anything.parquet", NOON], &[], &[]);
     }
 
     #[test]
-    fn nothing_on_the_date_needs_no_predecessor() {
-        check(&[YESTERDAY_NOON], &[]);
-        check(&[YESTERDAY_LATE], &[YESTERDAY_LATE]);
+    fn nothing_on_the_date_needs_nothing_around_it() {
+        check(&[YESTERDAY_NOON, TOMORROW_EARLY], &[], &[], &[]);
     }
 }

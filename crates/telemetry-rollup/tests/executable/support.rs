@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DatasetStore, Lake, rows_from_frame};
+use telemetry_repository::{DataFile, DatasetStore, Lake, keys, rows_from_frame};
 use telemetry_schema::{
     HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsRollup, HostMetricsSample, Row, Value, host_metrics_rollup,
 };
@@ -36,7 +36,7 @@ impl World {
         Lake::new(self.path())
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-rollup"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
             command.env_remove(name);
@@ -44,13 +44,27 @@ impl World {
         for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
             command.env(home, self.directory.path().join("home"));
         }
-        let output =
-            command.env("TELEMETRY_LAKE", self.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
+        command.env("TELEMETRY_LAKE", self.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(&[], arguments)
+    }
+
+    /// With these environment variables.
+    pub(crate) fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).envs(environment.iter().copied()).output().unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Starts a run that the test may kill.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Builds and expects success.
@@ -83,6 +97,14 @@ impl World {
         files.iter().flat_map(|file| rows_from_frame(&gold.read(file, &columns).unwrap()).unwrap()).collect()
     }
 
+    /// The hash of the rows of each date of Gold.
+    pub(crate) fn content_hashes(&self) -> BTreeMap<NaiveDate, String> {
+        let gold = self.gold(5);
+        let files = gold.dates().unwrap().into_iter().flat_map(|date| gold.files_on(date).unwrap());
+        let hash = |file: &DataFile| gold.footer(file).unwrap().get(keys::CONTENT_HASH).unwrap().to_owned();
+        files.map(|file| (file.date, hash(&file))).collect()
+    }
+
     /// The Gold file of each date, with what tells one file from another.
     pub(crate) fn identities(&self) -> BTreeMap<NaiveDate, (PathBuf, u64)> {
         let gold = self.gold(5);
@@ -92,17 +114,17 @@ impl World {
 }
 
 #[cfg(unix)]
-fn inode(path: &Path) -> u64 {
+pub(crate) fn inode(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     path.metadata().unwrap().ino()
 }
 
 #[cfg(not(unix))]
-fn inode(_path: &Path) -> u64 {
+pub(crate) fn inode(_path: &Path) -> u64 {
     0
 }
 
-fn sample(host: &str, at: DateTime<Utc>) -> HostMetricsSample {
+pub(crate) fn sample(host: &str, at: DateTime<Utc>) -> HostMetricsSample {
     let mut values = vec![Value::Null; HOST_METRICS.columns.len()];
     values[0] = Value::TimestampUs(at.timestamp_micros());
     values[1] = Value::String(host.to_owned().into());
