@@ -1,6 +1,7 @@
 //! A file system that fails at one chosen call, or lacks operations; and what publishing and
 //! replacing make of it.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -20,8 +21,19 @@ pub(crate) struct Faulty {
     pub(crate) short_writes: Option<usize>,
     /// What is said of the room.
     pub(crate) space: Option<Space>,
-    calls: AtomicUsize,
-    log: Mutex<Vec<&'static str>>,
+    /// Told of each call before it is made.
+    pub(crate) observer: Option<Observer>,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) log: Mutex<Vec<&'static str>>,
+}
+
+/// A function that sees the calls.
+pub(crate) struct Observer(pub(crate) Box<dyn Fn(&'static str) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("observer")
+    }
 }
 
 impl Faulty {
@@ -38,6 +50,9 @@ impl Faulty {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if let Ok(mut log) = self.log.lock() {
             log.push(name);
+        }
+        if let Some(Observer(observe)) = &self.observer {
+            observe(name);
         }
         match self.fault {
             Some((at, kind)) if at == call => Err(kind.into()),

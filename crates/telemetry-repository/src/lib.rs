@@ -8,6 +8,8 @@
 //! The crate never reads the clock: where an age matters, the present is an argument.
 
 mod compact;
+#[cfg(test)]
+mod compact_tests;
 mod content_hash;
 mod error;
 mod expire;
@@ -46,3 +48,4 @@ pub use parquet::RowGroups;
 pub use scan::{DataFile, Selection};
 pub use staging::Cleaned;
 pub use store::{DatasetStore, Replaced};
+pub use views::duckdb_glob;

@@ -39,7 +39,7 @@ fn view(text: &mut String, store: &DatasetStore, tail: &str) -> Result<(), Repos
              CREATE OR REPLACE VIEW {name} AS\nSELECT\n{typed}\nWHERE false;\n"
         )
     } else {
-        let glob = glob(&store.directory())?;
+        let glob = duckdb_glob(&store.directory())?;
         let columns = indented(dataset.columns.iter().map(|column| column.name.to_owned()));
         write!(
             text,
@@ -84,8 +84,8 @@ fn deduplication() -> String {
     )
 }
 
-/// A string literal with the glob of all files of a dataset.
-fn glob(directory: &Path) -> Result<String, RepositoryError> {
+/// The glob of all files below a dataset's directory, as a string literal of DuckDB.
+pub fn duckdb_glob(directory: &Path) -> Result<String, RepositoryError> {
     let directory =
         directory.to_str().ok_or_else(|| RepositoryError::NotUnicode { path: directory.to_owned() })?;
     let mut literal = String::new();
