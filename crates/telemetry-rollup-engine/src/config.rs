@@ -60,10 +60,14 @@ impl RollupConfig {
         SHORTEST_REACH_US.max(self.bucket_us()).max(2 * self.sample_interval_us(None))
     }
 
+    /// The longest span over which a counter's growth is believed, where no schedule says more.
+    pub fn shortest_max_gap_us(&self) -> i64 {
+        SHORTEST_MAX_GAP_US.max(self.bucket_us())
+    }
+
     /// The longest span over which a counter's growth is believed, for a sample with that schedule.
     pub(crate) fn max_gap_us(&self, sample_interval_seconds: Option<i64>) -> i64 {
-        SHORTEST_MAX_GAP_US
-            .max(self.bucket_us())
+        self.shortest_max_gap_us()
             .max(self.sample_interval_us(sample_interval_seconds).saturating_mul(2))
             .min(self.reach_us())
     }

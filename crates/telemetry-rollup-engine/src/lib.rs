@@ -18,6 +18,7 @@ mod partial;
 mod pass;
 mod plan;
 mod source;
+mod splice;
 mod table;
 
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ use thiserror::Error;
 pub use config::{ConfigError, FORMULA_VERSION, GRACE_US, RollupConfig};
 pub use partial::{Ends, Partial};
 pub use source::Source;
+pub use splice::{next_final_us, splice};
 
 /// What to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -129,6 +129,15 @@ struct Throttle {
 
 type Pair<'a> = (&'a HostMetricsSample, &'a HostMetricsSample);
 
+/// How often a counter is lower than before within one boot, with clock and interfaces in order.
+fn falls(ending: &[&Pair<'_>], counter: Counter) -> i64 {
+    let fell = |(a, b): &&&Pair<'_>| {
+        let lower = matches!((counter(a), counter(b)), (Some(a), Some(b)) if b < a);
+        lower && same_boot(a, b) && clock_agrees(a, b) && a.net_interfaces == b.net_interfaces
+    };
+    ending.iter().filter(fell).count() as i64
+}
+
 impl Throttle {
     fn of(rows: &[&HostMetricsSample], ending: &[&Pair<'_>]) -> Self {
         let risen = ending.iter().fold(0, |bits, (a, b)| {
@@ -185,15 +194,6 @@ impl Naive {
             (covered > 0).then(|| factor * 1_000_000.0 * bytes as f64 / covered as f64)
         };
         let (rx, tx) = (growth(|row| row.net_rx_bytes, true), growth(|row| row.net_tx_bytes, true));
-        let fell = |counter: Counter| {
-            ending
-                .iter()
-                .filter(|(a, b)| {
-                    let lower = matches!((counter(a), counter(b)), (Some(a), Some(b)) if b < a);
-                    lower && same_boot(a, b) && clock_agrees(a, b) && a.net_interfaces == b.net_interfaces
-                })
-                .count() as i64
-        };
         let throttle = Throttle::of(&rows, &ending);
         let synced: Vec<bool> = rows.iter().filter_map(|row| row.clock_synced).collect();
         let boots: BTreeSet<&String> = rows.iter().filter_map(|row| row.boot_id.as_ref()).collect();
@@ -221,7 +221,9 @@ impl Naive {
             net_tx_bytes: (tx.1 > 0).then_some(tx.0),
             net_rx_covered_seconds: Some(rx.1 as f64 / 1e6),
             net_tx_covered_seconds: Some(tx.1 as f64 / 1e6),
-            net_reset_count: Some(fell(|row| row.net_rx_bytes) + fell(|row| row.net_tx_bytes)),
+            net_reset_count: Some(
+                falls(&ending, |row| row.net_rx_bytes) + falls(&ending, |row| row.net_tx_bytes),
+            ),
             disk_read_rate_bytes_avg: rate(growth(|row| row.disk_read_bytes, false), 1.0),
             disk_write_rate_bytes_avg: rate(growth(|row| row.disk_write_bytes, false), 1.0),
             sample_count: Some(count),

@@ -1,15 +1,23 @@
-//! Builds one date of Gold.
+//! Builds dates of Gold.
+//!
+//! Each date is computed from its own files in one pass, dates side by side on the machine's cores;
+//! then the pairs across midnight are joined: from the ends of the dates next to it where these are
+//! built too, else from the files that hold them.
 
-use chrono::{DateTime, Utc};
-use telemetry_repository::{DataFile, DatasetStore, RepositoryError, RollupFileName, rows_from_frame};
-use telemetry_rollup_engine::{DataFrame, GRACE_US, Rollup, RollupConfig, RollupRequest, rollup};
-use telemetry_schema::HostMetricsRollup;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, RollupFileName};
+use telemetry_rollup_engine::{
+    DataFrame, Ends, EngineError, Partial, PassError, RollupConfig, RollupRequest, Source, next_final_us,
+};
 use telemetry_schema::host_metrics_rollup::silver_columns;
 
 use crate::digest::digest;
-use crate::plan::{NEXT_FINAL_US, PlannedDate, bounds_us};
+use crate::plan::{NEXT_FINAL_US, PlannedDate};
 use crate::reach;
-use crate::silver::Silver;
+use crate::silver::{Inputs, Period, Silver, whole};
 
 /// How often the inputs of a date may change under a build (compaction) before it gives up.
 const MOST_CHANGES: usize = 5;
@@ -21,11 +29,26 @@ pub(crate) struct Builder<'a> {
     now: DateTime<Utc>,
 }
 
-/// The samples of a date and its surroundings.
-struct Samples {
-    frames: Vec<DataFrame>,
-    digest: u64,
+/// A date computed from its own files.
+pub(crate) struct Computed {
+    partial: Partial,
+    /// The files of the lake when it was computed.
+    silver: Silver,
+    /// No damaged file was left out.
     is_complete: bool,
+}
+
+impl Computed {
+    pub(crate) fn ends(&self) -> Ends {
+        self.partial.ends()
+    }
+}
+
+/// The dates next to a date whose ends are known because they are built in the same run.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    pub(crate) before: Option<Ends>,
+    pub(crate) after: Option<Ends>,
 }
 
 impl<'a> Builder<'a> {
@@ -38,64 +61,141 @@ impl<'a> Builder<'a> {
         Self { silver, gold, config, now }
     }
 
-    /// Builds the date; false if damaged files or unusable rows were left out.
-    pub(crate) fn build(&self, planned: &PlannedDate) -> anyhow::Result<bool> {
-        let date = planned.date;
-        let samples = self.read(date)?;
-        let (from_us, to_us) = bounds_us(date);
-        let request = RollupRequest { from_us, to_us, evaluated_at_us: self.now.timestamp_micros() };
-        let Rollup { rows, unusable_rows } = rollup(&samples.frames, request, self.config)?;
+    /// Computes a date from its own files.
+    pub(crate) fn compute(&self, date: NaiveDate) -> anyhow::Result<Computed> {
+        let (mut is_complete, mut changes) = (true, 0);
+        let mut unsorted = BTreeSet::new();
+        loop {
+            let silver = Silver::list(self.silver)?;
+            let inputs = silver.inputs(&whole(date), reach(self.config));
+            let error = match self.pass(&inputs.own, &whole(date), &unsorted) {
+                Ok(partial) => return Ok(Computed { partial, silver, is_complete }),
+                Err(error) => error,
+            };
+            match error {
+                PassError::Source(error @ RepositoryError::Damaged { .. }) => {
+                    self.set_aside(&inputs, &error)?;
+                    is_complete = false;
+                }
+                PassError::Source(error) if error.is_not_found() && changes < MOST_CHANGES => changes += 1,
+                PassError::Source(error) => return Err(error.into()),
+                PassError::Engine(EngineError::Unsorted { source_number }) => {
+                    let path = inputs.own[source_number].path.clone();
+                    tracing::warn!(path = %path.display(), "file is not sorted by host and time, sorted in memory");
+                    unsorted.insert(path);
+                }
+                PassError::Engine(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Joins a date with what lies around it and publishes it; false if damaged files or unusable
+    /// rows were left out.
+    pub(crate) fn publish(
+        &self,
+        planned: &PlannedDate,
+        computed: Computed,
+        neighbours: Neighbours,
+    ) -> anyhow::Result<bool> {
+        let (date, Computed { mut partial, silver, is_complete }) = (planned.date, computed);
+        let inputs = silver.inputs(&whole(date), reach(self.config));
+        partial.join_before(&self.ends(&inputs.before, neighbours.before, date.pred_opt())?);
+        partial.join_after(&self.ends(&inputs.after, neighbours.after, date.succ_opt())?);
+        let unusable_rows = partial.unusable_rows();
         if unusable_rows > 0 {
             tracing::error!(%date, rows = unusable_rows, "samples without a key left out");
         }
-        let is_complete = samples.is_complete && unusable_rows == 0;
-        if rows.height() == 0 {
+        let is_complete = is_complete && unusable_rows == 0;
+        if partial.is_empty() {
             tracing::warn!(%date, "no usable samples, rollup left as it is");
             return Ok(is_complete);
         }
-        let next_final_us = self.next_final_us(&rows)?;
+        self.replace(planned, &partial.into_frame()?, digest(inputs.all(), self.config))?;
+        Ok(is_complete)
+    }
+
+    fn replace(&self, planned: &PlannedDate, rows: &DataFrame, digest: u64) -> anyhow::Result<()> {
+        let date = planned.date;
+        let next_final_us = next_final_us(rows, self.now.timestamp_micros(), self.config)?;
         let name = RollupFileName {
             date,
             generation: planned.generation + 1,
-            digest: samples.digest,
+            digest,
             is_final: next_final_us.is_none(),
         };
         let extra: Vec<(String, String)> =
             next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())).into_iter().collect();
-        let replaced = self.gold.replace_date(date, &rows, &name, &extra)?;
+        let replaced = self.gold.replace_date(date, rows, &name, &extra)?;
         tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
-        Ok(is_complete)
+        Ok(())
     }
 
-    /// Reads the inputs of a date. A damaged file goes to quarantine and the others are read again:
-    /// the digest is that of exactly the files that were read.
-    fn read(&self, date: chrono::NaiveDate) -> Result<Samples, RepositoryError> {
-        let columns = silver_columns();
-        let (mut is_complete, mut changes) = (true, 0);
-        'listing: loop {
-            let silver = Silver::list(self.silver)?;
-            let inputs = silver.inputs(date, reach(self.config));
-            let mut frames = Vec::with_capacity(inputs.len());
-            for file in &inputs {
-                match self.silver.read(file, &columns) {
-                    Ok(frame) => frames.push(frame),
-                    Err(error @ RepositoryError::Damaged { .. }) => {
-                        self.set_aside(file, &error)?;
-                        is_complete = false;
-                        continue 'listing;
-                    }
-                    Err(error) if error.is_not_found() && changes < MOST_CHANGES => {
-                        changes += 1;
-                        continue 'listing;
-                    }
-                    Err(error) => return Err(error),
+    /// The ends of the samples in these files; those of the date next to it are known if that is
+    /// built too. A file that cannot be read now is named when its own date is built.
+    fn ends(
+        &self,
+        files: &[&DataFile],
+        known: Option<Ends>,
+        next_to: Option<NaiveDate>,
+    ) -> anyhow::Result<Ends> {
+        let is_known = |file: &&DataFile| known.is_some() && Some(file.date) == next_to;
+        let files: Vec<&DataFile> = files.iter().copied().filter(|file| !is_known(file)).collect();
+        let mut ends = known.unwrap_or_default();
+        for file in files {
+            let nothing = DateTime::UNIX_EPOCH..DateTime::UNIX_EPOCH;
+            match self.pass(&[file], &nothing, &BTreeSet::from([file.path.clone()])) {
+                Ok(partial) => ends.or(partial.ends()),
+                Err(PassError::Source(error)) if is_left_out(&error) => {
+                    tracing::warn!(%error, "samples next to the date left out");
+                }
+                Err(PassError::Source(error)) => return Err(error.into()),
+                Err(PassError::Engine(error)) => return Err(error.into()),
+            }
+        }
+        Ok(ends)
+    }
+
+    /// One pass over the files; rows are made for the period.
+    fn pass(
+        &self,
+        files: &[&DataFile],
+        period: &Period,
+        unsorted: &BTreeSet<PathBuf>,
+    ) -> Result<Partial, PassError<RepositoryError>> {
+        let request = RollupRequest {
+            from_us: period.start.timestamp_micros(),
+            to_us: period.end.timestamp_micros(),
+            evaluated_at_us: self.now.timestamp_micros(),
+        };
+        let sources = files.iter().map(|file| self.source(file, unsorted.contains(&file.path))).collect();
+        Partial::compute(sources, request, self.config)
+    }
+
+    /// The file's rows, read when they are asked for. Only our own names promise an order.
+    fn source(&self, file: &DataFile, is_unsorted: bool) -> Source<'_, RepositoryError> {
+        let (silver, file) = (self.silver, file.clone());
+        let name = file.name.clone();
+        let mut groups = None;
+        let frames = std::iter::from_fn(move || {
+            if groups.is_none() {
+                match silver.read_row_groups(&file, &silver_columns()) {
+                    Ok(opened) => groups = Some(opened),
+                    Err(error) => return Some(Err(error)),
                 }
             }
-            return Ok(Samples { frames, digest: digest(&inputs, self.config), is_complete });
+            groups.as_mut()?.next()
+        });
+        match name {
+            FileName::Sample(name) if !is_unsorted => {
+                Source::sorted(frames, name.host.map(|host| host.to_string()))
+            }
+            FileName::Sample(_) | FileName::Rollup(_) | FileName::Other => Source::unsorted(frames),
         }
     }
 
-    fn set_aside(&self, file: &DataFile, error: &RepositoryError) -> Result<(), RepositoryError> {
+    fn set_aside(&self, inputs: &Inputs<'_>, error: &RepositoryError) -> Result<(), RepositoryError> {
+        let RepositoryError::Damaged { path: damaged, .. } = error else { return Ok(()) };
+        let Some(file) = inputs.own.iter().find(|file| file.path == *damaged) else { return Ok(()) };
         match self.silver.quarantine(file) {
             Ok(path) => {
                 let quarantine = path.display().to_string();
@@ -106,15 +206,10 @@ impl<'a> Builder<'a> {
             Err(error) => Err(error),
         }
     }
+}
 
-    /// When the first bucket that is not final yet becomes so.
-    fn next_final_us(&self, rows: &DataFrame) -> Result<Option<i64>, RepositoryError> {
-        let rows: Vec<HostMetricsRollup> = rows_from_frame(rows)?;
-        let final_at = |row: &HostMetricsRollup| {
-            row.bucket_start.timestamp_micros() + self.config.bucket_us() + GRACE_US
-        };
-        Ok(rows.iter().filter(|row| row.is_final != Some(true)).map(final_at).min())
-    }
+fn is_left_out(error: &RepositoryError) -> bool {
+    matches!(error, RepositoryError::Damaged { .. }) || error.is_not_found()
 }
 
 #[cfg(test)]
@@ -167,7 +262,9 @@ mod tests {
         fn build(&self, now: DateTime<Utc>) {
             let silver = self.lake.host_metrics();
             let builder = Builder::new(silver.store(), &self.gold, RollupConfig::default(), now);
-            assert!(builder.build(&self.plan(now).dates[0]).unwrap());
+            let planned = &self.plan(now).dates[0];
+            let computed = builder.compute(planned.date).unwrap();
+            assert!(builder.publish(planned, computed, Neighbours::default()).unwrap());
         }
     }
 

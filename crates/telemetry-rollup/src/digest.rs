@@ -7,7 +7,9 @@ use telemetry_rollup_engine::{FORMULA_VERSION, RollupConfig};
 
 /// Digest of the formulas, the configuration that enters them, and the names and sizes of the files.
 /// Names are never used twice, so equal digests mean equal rollups.
-pub(crate) fn digest(inputs: &[&DataFile], config: RollupConfig) -> u64 {
+pub(crate) fn digest<'a>(inputs: impl IntoIterator<Item = &'a DataFile>, config: RollupConfig) -> u64 {
+    let mut inputs: Vec<&DataFile> = inputs.into_iter().collect();
+    inputs.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
     let mut hasher = blake3::Hasher::new();
     let settings = [FORMULA_VERSION, config.interval_minutes(), config.sample_interval_seconds()];
     for value in settings {

@@ -14,7 +14,7 @@ use crate::digest::digest;
 use crate::expired::Expired;
 use crate::plan::{Action, Plan};
 use crate::reach;
-use crate::silver::Silver;
+use crate::silver::{Silver, whole};
 
 /// Alerts have no table of columns yet; expiry needs no more of them than their place.
 const ALERTS: &str = "ops_host_alerts";
@@ -97,7 +97,9 @@ impl Expiry<'_> {
     fn needed(&self, silver: &Silver, plan: &Plan) -> BTreeSet<NaiveDate> {
         let to_build = plan.dates.iter().filter(|planned| matches!(planned.action, Action::Build(_)));
         to_build
-            .flat_map(|planned| silver.inputs(planned.date, reach(self.rollup)))
+            .flat_map(|planned| {
+                silver.inputs(&whole(planned.date), reach(self.rollup)).all().collect::<Vec<_>>()
+            })
             .map(|file| file.date)
             .collect()
     }
@@ -189,7 +191,7 @@ impl Expiry<'_> {
 
     /// The digest of each date's inputs.
     fn digests(&self, silver: &Silver) -> BTreeMap<NaiveDate, u64> {
-        let digest_of = |date| digest(&silver.inputs(date, reach(self.rollup)), self.rollup);
+        let digest_of = |date| digest(silver.inputs(&whole(date), reach(self.rollup)).all(), self.rollup);
         silver.dates().map(|date| (date, digest_of(date))).collect()
     }
 

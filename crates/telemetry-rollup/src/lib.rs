@@ -8,6 +8,7 @@ mod expire;
 mod expired;
 mod plan;
 mod rollup_sql;
+mod schedule;
 mod show;
 mod silver;
 
@@ -29,7 +30,7 @@ use build::Builder;
 use compact::CompactPlan;
 use expire::{Expiry, ExpiryPlan};
 use expired::Expired;
-use plan::{Action, Plan};
+use plan::{Action, Plan, PlannedDate};
 use silver::Silver;
 
 /// The program.
@@ -164,21 +165,12 @@ impl Job<'_> {
 }
 
 fn build(plan: &Plan, builder: &Builder<'_>) -> anyhow::Result<Exit> {
+    let is_built = |planned: &&PlannedDate| matches!(planned.action, Action::Build(_));
+    let dates: Vec<&PlannedDate> = plan.dates.iter().filter(is_built).collect();
     let progress = show::progress(plan);
-    let mut exit = Exit::Done;
-    for date in &plan.dates {
-        match &date.action {
-            Action::Build(_) => {
-                if !builder.build(date)? {
-                    exit = Exit::Incomplete;
-                }
-                progress.inc(1);
-            }
-            Action::UpToDate | Action::KeepWithoutSilver | Action::Expired => {}
-        }
-    }
+    let is_complete = schedule::build(builder, &dates, &progress)?;
     progress.finish_and_clear();
-    Ok(exit)
+    Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
 }
 
 /// The engine's reach as a span of time.

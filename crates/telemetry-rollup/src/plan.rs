@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, RollupFileName};
 use telemetry_rollup_engine::RollupConfig;
 
@@ -11,7 +11,7 @@ use crate::args::DateRange;
 use crate::digest::digest;
 use crate::expired::Expired;
 use crate::reach;
-use crate::silver::Silver;
+use crate::silver::{Silver, whole};
 
 /// Footer key of Gold: the first instant at which a bucket of the file becomes final, microseconds
 /// since 1970. Absent where all are.
@@ -94,14 +94,13 @@ fn plan_date(
     config: RollupConfig,
     now: DateTime<Utc>,
 ) -> Result<PlannedDate, RepositoryError> {
-    let inputs = silver.inputs(date, reach(config));
-    let has_samples = inputs.iter().any(|file| file.date == date);
+    let inputs = silver.inputs(&whole(date), reach(config));
     let built = built(gold, date)?;
-    let left = digest(&inputs, config);
+    let left = digest(inputs.all(), config);
     let is_new = |name: &RollupFileName| name.digest != left && !expired.explains(date, name.digest, left);
     let action = match &built {
         _ if expired.contains(date) => Action::Expired,
-        _ if !has_samples => Action::KeepWithoutSilver,
+        _ if !silver.has(date) => Action::KeepWithoutSilver,
         None => Action::Build(Reason::New),
         Some(_) if force => Action::Build(Reason::Forced),
         Some((_, name)) if is_new(name) => Action::Build(Reason::Changed),
@@ -114,8 +113,8 @@ fn plan_date(
     Ok(PlannedDate {
         date,
         action,
-        files: inputs.len(),
-        bytes: inputs.iter().map(|file| file.size).sum(),
+        files: inputs.all().count(),
+        bytes: inputs.all().map(|file| file.size).sum(),
         generation: built.map_or(0, |(_, name)| name.generation),
     })
 }
@@ -146,10 +145,4 @@ fn is_due(gold: &DatasetStore, file: &DataFile, now: DateTime<Utc>) -> Result<bo
         }
         Err(error) => Err(error),
     }
-}
-
-/// First and last instant (exclusive) of a date, microseconds since 1970.
-pub(crate) fn bounds_us(date: NaiveDate) -> (i64, i64) {
-    let start = crate::silver::start_of(date);
-    (start.timestamp_micros(), (start + Days::new(1)).timestamp_micros())
 }

@@ -59,7 +59,8 @@ fn place(engine: SqlEngine, silver: &DatasetStore) -> Result<String, RepositoryE
 }
 
 fn slashes(directory: &Path) -> Result<String, RepositoryError> {
-    let text = directory.to_str().ok_or_else(|| RepositoryError::NotUnicode { path: directory.to_owned() })?;
+    let text =
+        directory.to_str().ok_or_else(|| RepositoryError::NotUnicode { path: directory.to_owned() })?;
     Ok(if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() })
 }
 

@@ -49,19 +49,26 @@ impl Silver {
         self.by_date.keys().copied()
     }
 
+    /// The files of a date.
+    pub(crate) fn on(&self, date: NaiveDate) -> &[DataFile] {
+        self.by_date.get(&date).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn has(&self, date: NaiveDate) -> bool {
+        self.by_date.contains_key(&date)
+    }
+
+    /// Forgets a date, as if it had expired.
+    pub(crate) fn remove(&mut self, date: NaiveDate) {
+        self.by_date.remove(&date);
+    }
+
     /// The files that the period's rollup depends on. A file whose name does not tell its host may
     /// hold any; a file whose name does not tell its times may hold any instant of its date.
     pub(crate) fn inputs(&self, period: &Period, reach: TimeDelta) -> Inputs<'_> {
         let own: Vec<&DataFile> = self.overlapping(period).collect();
         let hosts: BTreeSet<Option<&HostId>> = own.iter().map(|file| host(file)).collect();
         let own_paths: BTreeSet<_> = own.iter().map(|file| &file.path).collect();
-        let foreign = |files: Vec<&'_ DataFile>| -> Vec<&DataFile> {
-            let mut files: Vec<&DataFile> =
-                files.into_iter().filter(|file| !own_paths.contains(&file.path)).collect();
-            files.sort_by(|a, b| a.path.cmp(&b.path));
-            files.dedup_by(|a, b| a.path == b.path);
-            files
-        };
         let (mut before, mut after) = (Vec::new(), Vec::new());
         if !hosts.is_empty() {
             before = self.last_before(period.start, &hosts);
@@ -71,7 +78,11 @@ impl Silver {
             before.extend(self.overlapping(&(period.start - reach..period.start)));
             after.extend(self.overlapping(&(period.end..period.end + reach)));
         }
-        let (before, after) = (foreign(before), foreign(after));
+        for files in [&mut before, &mut after] {
+            files.retain(|file| !own_paths.contains(&file.path));
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            files.dedup_by(|a, b| a.path == b.path);
+        }
         Inputs { own, before, after }
     }
 
@@ -87,7 +98,11 @@ impl Silver {
 
     /// For each host, the files that end last before the instant; for hosts that share files with
     /// others, also those of several hosts.
-    fn last_before(&self, instant: DateTime<Utc>, hosts: &BTreeSet<Option<&HostId>>) -> Vec<&DataFile> {
+    fn last_before<'a>(
+        &'a self,
+        instant: DateTime<Utc>,
+        hosts: &BTreeSet<Option<&'a HostId>>,
+    ) -> Vec<&'a DataFile> {
         let mut latest = Extremes::new(hosts);
         for (_, files) in self.by_date.range(..=instant.date_naive()).rev() {
             for file in files {
@@ -104,12 +119,12 @@ impl Silver {
     }
 
     /// For each host, the files that begin first at the instant or after, within reach.
-    fn first_after(
-        &self,
+    fn first_after<'a>(
+        &'a self,
         instant: DateTime<Utc>,
         reach: TimeDelta,
-        hosts: &BTreeSet<Option<&HostId>>,
-    ) -> Vec<&DataFile> {
+        hosts: &BTreeSet<Option<&'a HostId>>,
+    ) -> Vec<&'a DataFile> {
         let mut earliest = Extremes::new(hosts);
         for file in self.overlapping(&(instant..instant + reach)) {
             let (first, _) = covers(file).unwrap_or((instant, instant));
@@ -122,14 +137,14 @@ impl Silver {
 }
 
 /// For each of some hosts, the files with the greatest key, ties included.
-struct Extremes<'a, 'h> {
-    hosts: BTreeMap<Option<&'h HostId>, (i64, Vec<&'a DataFile>)>,
+struct Extremes<'a> {
+    hosts: BTreeMap<Option<&'a HostId>, (i64, Vec<&'a DataFile>)>,
 }
 
-impl<'a, 'h> Extremes<'a, 'h> {
+impl<'a> Extremes<'a> {
     /// Files of several hosts count as a host of their own, which nobody has to wait for.
-    fn new(hosts: &BTreeSet<Option<&'h HostId>>) -> Self {
-        let empty = |host: &Option<&'h HostId>| (*host, (i64::MIN, Vec::new()));
+    fn new(hosts: &BTreeSet<Option<&'a HostId>>) -> Self {
+        let empty = |host: &Option<&'a HostId>| (*host, (i64::MIN, Vec::new()));
         Self { hosts: hosts.iter().map(empty).chain([empty(&None)]).collect() }
     }
 
@@ -241,7 +256,7 @@ mod tests {
     fn files_of_several_hosts_may_hold_any() {
         let long_ago = "pi__20261103T120000Z__20261103T120050Z__r6__f.parquet";
         let of_several = "@all__20261119T000000Z__20261119T235950Z__r9__h.parquet";
-        check(&[long_ago, of_several, NOON], &[NOON], &[long_ago], &[]);
+        check(&[long_ago, of_several, NOON], &[NOON], &[of_several, long_ago], &[]);
         let late = "@all__20261120T000000Z__20261120T235950Z__r9__h.parquet";
         check(&[long_ago, late, NOON], &[NOON], &[late, long_ago], &[]);
         let whole_date = "@all__20261121T000000Z__20261121T235950Z__r9__i.parquet";

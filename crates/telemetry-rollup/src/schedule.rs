@@ -1,0 +1,119 @@
+//! Builds the dates of a plan side by side.
+//!
+//! A worker computes a date on its own; a date is published as soon as the dates next to it that are
+//! also built have been computed, since their ends join its own. So a few dates are in memory at
+//! most, however long the range.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::NaiveDate;
+use indicatif::ProgressBar;
+use telemetry_rollup_engine::Ends;
+
+use crate::build::{Builder, Computed, Neighbours};
+use crate::plan::PlannedDate;
+
+/// More would hold more dates in memory than a small machine has for them.
+const MOST_WORKERS: usize = 4;
+
+struct Schedule<'a> {
+    builder: &'a Builder<'a>,
+    dates: &'a [&'a PlannedDate],
+    progress: &'a ProgressBar,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next date to compute, as a position.
+    next: usize,
+    computed: BTreeMap<NaiveDate, Computed>,
+    /// The ends of every date that has been computed.
+    ends: BTreeMap<NaiveDate, Ends>,
+    is_incomplete: bool,
+    error: Option<anyhow::Error>,
+}
+
+/// Builds all the dates, which are in order; false if anything was left out.
+pub(crate) fn build(
+    builder: &Builder<'_>,
+    dates: &[&PlannedDate],
+    progress: &ProgressBar,
+) -> anyhow::Result<bool> {
+    let schedule = Schedule { builder, dates, progress, state: Mutex::default() };
+    let workers =
+        std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS).min(dates.len());
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|| schedule.work());
+        }
+        schedule.work();
+    });
+    let state = schedule.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match state.error {
+        Some(error) => Err(error),
+        None => Ok(!state.is_incomplete),
+    }
+}
+
+impl Schedule<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        if let Err(error) = self.work_until_done() {
+            let mut state = self.state();
+            state.error.get_or_insert(error);
+        }
+    }
+
+    fn work_until_done(&self) -> anyhow::Result<()> {
+        while let Some(planned) = self.take_next() {
+            let computed = self.builder.compute(planned.date)?;
+            let ready = self.add(planned.date, computed);
+            for (planned, computed, neighbours) in ready {
+                let is_complete = self.builder.publish(planned, computed, neighbours)?;
+                self.state().is_incomplete |= !is_complete;
+                self.progress.inc(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_next(&self) -> Option<&PlannedDate> {
+        let mut state = self.state();
+        if state.error.is_some() {
+            return None;
+        }
+        let next = self.dates.get(state.next).copied();
+        state.next += 1;
+        next
+    }
+
+    /// Notes a computed date and takes out the dates that can be published now.
+    fn add(&self, date: NaiveDate, computed: Computed) -> Vec<(&PlannedDate, Computed, Neighbours)> {
+        let mut state = self.state();
+        state.ends.insert(date, computed.ends());
+        state.computed.insert(date, computed);
+        let around = [date.pred_opt(), Some(date), date.succ_opt()];
+        around.into_iter().flatten().filter_map(|date| self.take_ready(&mut state, date)).collect()
+    }
+
+    fn take_ready(&self, state: &mut State, date: NaiveDate) -> Option<(&PlannedDate, Computed, Neighbours)> {
+        let planned = self.dates.iter().copied().find(|planned| planned.date == date)?;
+        let is_built = |date: NaiveDate| self.dates.iter().any(|planned| planned.date == date);
+        let (before, after) = (date.pred_opt(), date.succ_opt());
+        let is_known = |date: Option<NaiveDate>| {
+            date.is_none_or(|date| !is_built(date) || state.ends.contains_key(&date))
+        };
+        if !is_known(before) || !is_known(after) {
+            return None;
+        }
+        let computed = state.computed.remove(&date)?;
+        let ends = |date: Option<NaiveDate>| date.and_then(|date| state.ends.get(&date).cloned());
+        Some((planned, computed, Neighbours { before: ends(before), after: ends(after) }))
+    }
+}
