@@ -8,14 +8,17 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, RollupFileName};
+use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
 use telemetry_rollup_engine::{
-    DataFrame, Ends, EngineError, Partial, PassError, RollupConfig, RollupRequest, Source, next_final_us,
+    DataFrame, Ends, EngineError, GRACE_US, Partial, PassError, RollupConfig, RollupRequest, Source,
+    next_final_us, splice,
 };
+use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::silver_columns;
 
 use crate::digest::digest;
-use crate::plan::{NEXT_FINAL_US, PlannedDate};
+use crate::hours::{self, HOUR_DIGESTS, HourDigests};
+use crate::plan::{Action, NEXT_FINAL_US, PlannedDate, Reason};
 use crate::reach;
 use crate::silver::{Inputs, Period, Silver, whole};
 
@@ -29,9 +32,10 @@ pub(crate) struct Builder<'a> {
     now: DateTime<Utc>,
 }
 
-/// A date computed from its own files.
+/// A date, or hours of it, computed from the files that hold them.
 pub(crate) struct Computed {
     partial: Partial,
+    period: Period,
     /// The files of the lake when it was computed.
     silver: Silver,
     /// No damaged file was left out.
@@ -63,13 +67,19 @@ impl<'a> Builder<'a> {
 
     /// Computes a date from its own files.
     pub(crate) fn compute(&self, date: NaiveDate) -> anyhow::Result<Computed> {
+        self.compute_period(|_| whole(date))
+    }
+
+    /// Computes a period, which may depend on the files that there are.
+    fn compute_period(&self, period: impl Fn(&Silver) -> Period) -> anyhow::Result<Computed> {
         let (mut is_complete, mut changes) = (true, 0);
         let mut unsorted = BTreeSet::new();
         loop {
             let silver = Silver::list(self.silver)?;
-            let inputs = silver.inputs(&whole(date), reach(self.config));
-            let error = match self.pass(&inputs.own, &whole(date), &unsorted) {
-                Ok(partial) => return Ok(Computed { partial, silver, is_complete }),
+            let period = period(&silver);
+            let inputs = silver.inputs(&period, reach(self.config));
+            let error = match self.pass(&inputs.own, &period, &unsorted) {
+                Ok(partial) => return Ok(Computed { partial, period, silver, is_complete }),
                 Err(error) => error,
             };
             match error {
@@ -97,8 +107,67 @@ impl<'a> Builder<'a> {
         computed: Computed,
         neighbours: Neighbours,
     ) -> anyhow::Result<bool> {
-        let (date, Computed { mut partial, silver, is_complete }) = (planned.date, computed);
-        let inputs = silver.inputs(&whole(date), reach(self.config));
+        let (rows, silver, is_complete) = self.join(planned.date, computed, neighbours)?;
+        match rows {
+            Some(rows) => self.replace(planned, &rows, &silver)?,
+            None => tracing::warn!(date = %planned.date, "no usable samples, rollup left as it is"),
+        }
+        Ok(is_complete)
+    }
+
+    /// Builds only the hours of a date that have changed, if its rollup tells which; `None` if the
+    /// whole date has to be built.
+    pub(crate) fn build_hours(&self, planned: &PlannedDate) -> anyhow::Result<Option<bool>> {
+        let Some((built, old)) = self.built(planned)? else { return Ok(None) };
+        let hours = |silver: &Silver| {
+            let inputs = silver.inputs(&whole(planned.date), reach(self.config));
+            let now = HourDigests::of(planned.date, &inputs, self.config);
+            now.to_build(&built.digests, planned.date, built.open_from, reach(self.config))
+        };
+        let Some(planned_hours) = hours(&Silver::list(self.silver)?) else { return Ok(None) };
+        // Should the files change meanwhile so that nothing tells, the hours that were planned serve.
+        let of_date = |silver: &Silver| {
+            hours::period(planned.date, &hours(silver).unwrap_or_else(|| planned_hours.clone()))
+        };
+        let computed = self.compute_period(of_date)?;
+        let period_us = (computed.period.start.timestamp_micros(), computed.period.end.timestamp_micros());
+        let (rows, silver, is_complete) = self.join(planned.date, computed, Neighbours::default())?;
+        let new = match rows {
+            Some(rows) => rows,
+            None => old.clear(),
+        };
+        self.replace(planned, &splice(&old, &new, period_us)?, &silver)?;
+        Ok(Some(is_complete))
+    }
+
+    /// What the date's file in Gold says of itself, and its rows.
+    fn built(&self, planned: &PlannedDate) -> anyhow::Result<Option<(Built, DataFrame)>> {
+        let (Some(file), Action::Build(Reason::Changed | Reason::BucketsBecomeFinal)) =
+            (&planned.built, planned.action)
+        else {
+            return Ok(None);
+        };
+        if self.gold.files_on(planned.date)?.len() != 1 {
+            return Ok(None);
+        }
+        let columns: Vec<&str> = HOST_METRICS_ROLLUP.columns.iter().map(|column| column.name).collect();
+        let read = self.gold.footer(file).and_then(|footer| Ok((footer, self.gold.read(file, &columns)?)));
+        match read {
+            Ok((footer, rows)) => Ok(Built::read(&footer, self.config).map(|built| (built, rows))),
+            Err(error) if is_left_out(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds the pairs across the ends of what was computed; no rows if there are none.
+    fn join(
+        &self,
+        date: NaiveDate,
+        computed: Computed,
+        neighbours: Neighbours,
+    ) -> anyhow::Result<(Option<DataFrame>, Silver, bool)> {
+        let Computed { mut partial, period, silver, is_complete } = computed;
+        let inputs = silver.inputs(&period, reach(self.config));
         partial.join_before(&self.ends(&inputs.before, neighbours.before, date.pred_opt())?);
         partial.join_after(&self.ends(&inputs.after, neighbours.after, date.succ_opt())?);
         let unusable_rows = partial.unusable_rows();
@@ -106,25 +175,23 @@ impl<'a> Builder<'a> {
             tracing::error!(%date, rows = unusable_rows, "samples without a key left out");
         }
         let is_complete = is_complete && unusable_rows == 0;
-        if partial.is_empty() {
-            tracing::warn!(%date, "no usable samples, rollup left as it is");
-            return Ok(is_complete);
-        }
-        self.replace(planned, &partial.into_frame()?, digest(inputs.all(), self.config))?;
-        Ok(is_complete)
+        let rows = if partial.is_empty() { None } else { Some(partial.into_frame()?) };
+        Ok((rows, silver, is_complete))
     }
 
-    fn replace(&self, planned: &PlannedDate, rows: &DataFrame, digest: u64) -> anyhow::Result<()> {
+    fn replace(&self, planned: &PlannedDate, rows: &DataFrame, silver: &Silver) -> anyhow::Result<()> {
         let date = planned.date;
+        let inputs = silver.inputs(&whole(date), reach(self.config));
         let next_final_us = next_final_us(rows, self.now.timestamp_micros(), self.config)?;
         let name = RollupFileName {
             date,
             generation: planned.generation + 1,
-            digest,
+            digest: digest(inputs.all(), self.config),
             is_final: next_final_us.is_none(),
         };
-        let extra: Vec<(String, String)> =
-            next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())).into_iter().collect();
+        let digests = HourDigests::of(date, &inputs, self.config).to_text();
+        let mut extra = vec![(HOUR_DIGESTS.to_owned(), digests)];
+        extra.extend(next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())));
         let replaced = self.gold.replace_date(date, rows, &name, &extra)?;
         tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
         Ok(())
@@ -210,6 +277,22 @@ impl<'a> Builder<'a> {
 
 fn is_left_out(error: &RepositoryError) -> bool {
     matches!(error, RepositoryError::Damaged { .. }) || error.is_not_found()
+}
+
+/// What a date's file in Gold says of how it was built.
+struct Built {
+    digests: HourDigests,
+    /// The first bucket that was not final then.
+    open_from: Option<DateTime<Utc>>,
+}
+
+impl Built {
+    fn read(footer: &Footer, config: RollupConfig) -> Option<Self> {
+        let digests = HourDigests::parse(footer.get(HOUR_DIGESTS)?)?;
+        let next_final_us: Option<i64> = footer.get(NEXT_FINAL_US).and_then(|text| text.parse().ok());
+        let start_us = next_final_us.map(|final_us| final_us - GRACE_US - config.bucket_us());
+        Some(Self { digests, open_from: start_us.and_then(DateTime::from_timestamp_micros) })
+    }
 }
 
 #[cfg(test)]

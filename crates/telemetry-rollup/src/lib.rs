@@ -6,6 +6,7 @@ mod compact;
 mod digest;
 mod expire;
 mod expired;
+mod hours;
 mod plan;
 mod rollup_sql;
 mod schedule;
@@ -166,9 +167,18 @@ impl Job<'_> {
 
 fn build(plan: &Plan, builder: &Builder<'_>) -> anyhow::Result<Exit> {
     let is_built = |planned: &&PlannedDate| matches!(planned.action, Action::Build(_));
-    let dates: Vec<&PlannedDate> = plan.dates.iter().filter(is_built).collect();
     let progress = show::progress(plan);
-    let is_complete = schedule::build(builder, &dates, &progress)?;
+    let (mut whole, mut is_complete) = (Vec::new(), true);
+    for planned in plan.dates.iter().filter(is_built) {
+        match builder.build_hours(planned)? {
+            Some(is_hour_complete) => {
+                is_complete &= is_hour_complete;
+                progress.inc(1);
+            }
+            None => whole.push(planned),
+        }
+    }
+    is_complete &= schedule::build(builder, &whole, &progress)?;
     progress.finish_and_clear();
     Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
 }

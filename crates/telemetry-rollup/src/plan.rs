@@ -31,6 +31,8 @@ pub(crate) struct PlannedDate {
     pub(crate) bytes: u64,
     /// The generation that stands in Gold now; 0 if there is none.
     pub(crate) generation: u64,
+    /// The file of that generation.
+    pub(crate) built: Option<DataFile>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +117,8 @@ fn plan_date(
         action,
         files: inputs.all().count(),
         bytes: inputs.all().map(|file| file.size).sum(),
-        generation: built.map_or(0, |(_, name)| name.generation),
+        generation: built.as_ref().map_or(0, |(_, name)| name.generation),
+        built: built.map(|(file, _)| file),
     })
 }
 

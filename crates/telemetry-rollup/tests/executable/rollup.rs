@@ -103,6 +103,59 @@ fn samples_near_midnight_concern_both_dates() {
     assert_eq!(world.rollups("2026-03-10")[0].net_rx_covered_seconds, Some(300.0));
 }
 
+/// The rows of a date in a world that is built at once.
+fn built_at_once(appended: &[(&str, &str, u32)], date: &str) -> Vec<telemetry_schema::HostMetricsRollup> {
+    let world = World::new();
+    for (host, from, samples) in appended {
+        world.append(host, from, *samples);
+    }
+    world.build(&[]);
+    world.rollups(date)
+}
+
+#[test]
+fn hours_that_change_are_built_as_the_whole_would_be() {
+    let appended = [
+        ("pi", "2026-03-09T23:58:03Z", 6),
+        ("pi", "2026-03-10T00:01:03Z", 60),
+        ("nas", "2026-03-10T02:10:03Z", 30),
+        ("pi", "2026-03-10T09:58:03Z", 60),
+        ("pi", "2026-03-11T00:00:03Z", 6),
+        // Late: between hours that are built, at their ends, across midnight, a new host, copies.
+        ("pi", "2026-03-10T05:30:03Z", 120),
+        ("pi", "2026-03-10T00:12:03Z", 12),
+        ("pi", "2026-03-10T23:59:03Z", 6),
+        ("pi", "2026-03-09T23:59:13Z", 5),
+        ("attic", "2026-03-10T11:59:53Z", 3),
+        ("pi", "2026-03-10T09:58:03Z", 8),
+        ("nas", "2026-03-10T01:59:03Z", 6),
+    ];
+    let world = World::new();
+    for (at, (host, from, samples)) in appended.iter().enumerate() {
+        world.append(host, from, *samples);
+        world.build(&[]);
+        for date in ["2026-03-09", "2026-03-10", "2026-03-11"] {
+            assert_eq!(world.rollups(date), built_at_once(&appended[..=at], date), "{date} after {from}");
+        }
+    }
+}
+
+#[test]
+fn a_late_minute_reads_its_hours_only() {
+    let world = World::new();
+    let morning = world.append("pi", "2026-03-10T02:00:03Z", 60);
+    world.append("pi", "2026-03-10T12:00:03Z", 60);
+    world.build(&[]);
+    // A run that opened this file would set it aside.
+    let length = morning.metadata().unwrap().len();
+    let damaged = vec![0u8; usize::try_from(length).unwrap()];
+    std::fs::write(&morning, damaged).unwrap();
+    world.append("pi", "2026-03-10T20:00:03Z", 6);
+    world.build(&[]);
+    assert_eq!(world.rollups("2026-03-10").len(), 5);
+    assert!(morning.exists());
+}
+
 #[test]
 fn duplicates_are_counted_and_dropped() {
     let world = World::new();
