@@ -116,7 +116,7 @@ WITH finite AS (
             3600000000 /* reach_us */,
             greatest(
                 300000000 /* shortest_max_gap_us */,
-                2000000 * cast(coalesce(sample_interval_seconds, 10 /* sample_interval_seconds */) AS bigint)
+                2000000 * cast(coalesce(sample_interval_seconds, 10 /* default_interval_seconds */) AS bigint)
             )
         ) AS max_gap_us
     FROM pairs
@@ -301,7 +301,7 @@ WITH finite AS (
             WHEN sample_interval_seconds <= 0 THEN 1
             ELSE greatest(1, cast(floor(
                 300e0 /* bucket_seconds */
-                / cast(coalesce(sample_interval_seconds, 10 /* sample_interval_seconds */) AS double)
+                / cast(coalesce(sample_interval_seconds, 10 /* default_interval_seconds */) AS double)
             ) AS bigint))
         END AS expected_count,
         cast(sticky_16 + sticky_17 + sticky_18 + sticky_19 AS int) AS sticky
@@ -357,6 +357,6 @@ SELECT
     CASE WHEN boot_count > 0 THEN boot_count ELSE NULL END AS boot_count,
     first_as_of,
     last_as_of,
-    run_us >= bucket_us + 300000000 /* bucket_us */ + 600000000 AS is_final
+    run_us >= bucket_us + 300000000 /* bucket_us */ + 600000000 /* grace_us */ AS is_final
 FROM buckets CROSS JOIN run
 ORDER BY host_id, bucket_start
