@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
@@ -18,6 +19,7 @@ use telemetry_schema::host_metrics_rollup::silver_columns;
 
 use crate::digest::digest;
 use crate::hours::{self, HOUR_DIGESTS, HourDigests};
+use crate::next_final::NextFinal;
 use crate::plan::{Action, NEXT_FINAL_US, PlannedDate, Reason};
 use crate::reach;
 use crate::silver::{Inputs, Period, Silver, whole};
@@ -30,6 +32,7 @@ pub(crate) struct Builder<'a> {
     gold: &'a DatasetStore,
     config: RollupConfig,
     now: DateTime<Utc>,
+    next_final: Mutex<NextFinal>,
 }
 
 /// A date, or hours of it, computed from the files that hold them.
@@ -62,7 +65,12 @@ impl<'a> Builder<'a> {
         config: RollupConfig,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { silver, gold, config, now }
+        Self { silver, gold, config, now, next_final: Mutex::default() }
+    }
+
+    /// When the dates that were built and stay open have to be built again.
+    pub(crate) fn into_next_final(self) -> NextFinal {
+        self.next_final.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Computes a date from its own files.
@@ -193,6 +201,9 @@ impl<'a> Builder<'a> {
         let mut extra = vec![(HOUR_DIGESTS.to_owned(), digests)];
         extra.extend(next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())));
         let replaced = self.gold.replace_date(date, rows, &name, &extra)?;
+        if let Some(us) = next_final_us {
+            self.next_final.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), us);
+        }
         tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
         Ok(())
     }
@@ -338,8 +349,15 @@ mod tests {
 
         fn plan(&self, now: DateTime<Utc>) -> Plan {
             let silver = Silver::list(self.lake.host_metrics().store()).unwrap();
-            Plan::make(&silver, &self.gold, &Expired::default(), &WHOLE, RollupConfig::default(), now)
-                .unwrap()
+            Plan::make(
+                &silver,
+                &self.gold,
+                (&Expired::default(), &NextFinal::default()),
+                &WHOLE,
+                RollupConfig::default(),
+                now,
+            )
+            .unwrap()
         }
 
         fn build(&self, now: DateTime<Utc>) {

@@ -7,6 +7,7 @@ mod digest;
 mod expire;
 mod expired;
 mod hours;
+mod next_final;
 mod plan;
 mod rollup_sql;
 mod schedule;
@@ -20,7 +21,7 @@ use clap::CommandFactory;
 use telemetry_app::{
     Exit, Loaded, PrintFormat, TelemetryConfig, holder, main_with, print_text, with_lake_hint,
 };
-use telemetry_repository::{DatasetStore, Lake, RepositoryError};
+use telemetry_repository::{DataFile, DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
@@ -31,6 +32,7 @@ use build::Builder;
 use compact::CompactPlan;
 use expire::{Expiry, ExpiryPlan};
 use expired::Expired;
+use next_final::NextFinal;
 use plan::{Action, Plan, PlannedDate};
 use silver::Silver;
 
@@ -101,7 +103,8 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn plan(&self, silver: &Silver, expired: &Expired, range: &DateRange) -> Result<Plan, RepositoryError> {
-        Plan::make(silver, self.gold, expired, range, self.rollup, self.now)
+        let next_final = NextFinal::load(self.lake);
+        Plan::make(silver, self.gold, (expired, &next_final), range, self.rollup, self.now)
     }
 
     fn compact_plan(&self, silver: &Silver, expired: &Expired) -> CompactPlan {
@@ -150,7 +153,9 @@ impl Job<'_> {
     fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
         let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
         let plan = self.plan(&silver, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
-        let mut exit = build(&plan, &Builder::new(self.silver, self.gold, self.rollup, self.now))?;
+        let builder = Builder::new(self.silver, self.gold, self.rollup, self.now);
+        let mut exit = build(&plan, &builder)?;
+        self.remember(&plan, builder.into_next_final());
         for late in plan.dates.iter().filter(|planned| planned.action == Action::Expired) {
             for file in silver.on(late.date) {
                 let path = file.path.display();
@@ -162,6 +167,19 @@ impl Job<'_> {
             show::rollups(self.gold, &self.range, format)?;
         }
         Ok(exit)
+    }
+}
+
+impl Job<'_> {
+    /// Keeps the cache of open dates: what was built now, and what stands as it was.
+    fn remember(&self, plan: &Plan, mut next_final: NextFinal) {
+        let old = NextFinal::load(self.lake);
+        let standing: Vec<DataFile> = plan.dates.iter().filter_map(|planned| planned.built.clone()).collect();
+        let built = plan.dates.iter().filter(|planned| matches!(planned.action, Action::Build(_))).count();
+        next_final.keep(&old, &standing);
+        if built > 0 && next_final != old {
+            next_final.save(self.lake);
+        }
     }
 }
 

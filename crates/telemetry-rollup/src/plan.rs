@@ -10,6 +10,7 @@ use telemetry_rollup_engine::RollupConfig;
 use crate::args::DateRange;
 use crate::digest::digest;
 use crate::expired::Expired;
+use crate::next_final::NextFinal;
 use crate::reach;
 use crate::silver::{Silver, whole};
 
@@ -71,7 +72,7 @@ impl Plan {
     pub(crate) fn make(
         silver: &Silver,
         gold: &DatasetStore,
-        expired: &Expired,
+        known: (&Expired, &NextFinal),
         range: &DateRange,
         config: RollupConfig,
         now: DateTime<Utc>,
@@ -80,7 +81,7 @@ impl Plan {
         let mut dates = Vec::new();
         for date in silver_dates.iter().copied().chain(gold.dates()?).collect::<BTreeSet<_>>() {
             if range.contains(date) {
-                dates.push(plan_date(silver, gold, expired, date, range.force, config, now)?);
+                dates.push(plan_date(silver, gold, known, date, range.force, config, now)?);
             }
         }
         Ok(Self { dates })
@@ -90,7 +91,7 @@ impl Plan {
 fn plan_date(
     silver: &Silver,
     gold: &DatasetStore,
-    expired: &Expired,
+    (expired, next_final): (&Expired, &NextFinal),
     date: NaiveDate,
     force: bool,
     config: RollupConfig,
@@ -109,7 +110,7 @@ fn plan_date(
         // Where directories cannot be exchanged, a crash leaves the old file beside the new one.
         Some(_) if gold.files_on(date)?.len() > 1 => Action::Build(Reason::Changed),
         Some((_, name)) if name.is_final => Action::UpToDate,
-        Some((file, _)) if is_due(gold, file, now)? => Action::Build(Reason::BucketsBecomeFinal),
+        Some((file, _)) if is_due(gold, file, next_final, now)? => Action::Build(Reason::BucketsBecomeFinal),
         Some(_) => Action::UpToDate,
     };
     Ok(PlannedDate {
@@ -136,7 +137,15 @@ fn built(
 
 /// Whether a bucket of an open date has become final since it was built. A file that cannot tell is
 /// built again.
-fn is_due(gold: &DatasetStore, file: &DataFile, now: DateTime<Utc>) -> Result<bool, RepositoryError> {
+fn is_due(
+    gold: &DatasetStore,
+    file: &DataFile,
+    next_final: &NextFinal,
+    now: DateTime<Utc>,
+) -> Result<bool, RepositoryError> {
+    if let Some(next) = next_final.get(file) {
+        return Ok(next <= now.timestamp_micros());
+    }
     match gold.footer(file) {
         Ok(footer) => {
             let next: Option<i64> = footer.get(NEXT_FINAL_US).and_then(|text| text.parse().ok());

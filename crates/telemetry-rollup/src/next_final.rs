@@ -1,0 +1,45 @@
+//! When the open dates of Gold have buckets that become final, remembered so that a run with nothing
+//! to do opens no file. Only a cache: what it lacks is read from the file's footer.
+
+use std::collections::BTreeMap;
+
+use telemetry_repository::{DataFile, Lake};
+
+/// Name of the state of the lake.
+const STATE: &str = "next-final";
+
+/// File names with microseconds since 1970.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NextFinal(BTreeMap<String, i64>);
+
+impl NextFinal {
+    pub(crate) fn load(lake: &Lake) -> Self {
+        let text = lake.load_rollup_state(STATE);
+        Self(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// Kept for the next run; without it that run opens a few files.
+    pub(crate) fn save(&self, lake: &Lake) {
+        let text = serde_json::to_string(&self.0).expect("texts and numbers are always JSON");
+        if let Err(error) = lake.save_rollup_state(STATE, &text) {
+            tracing::debug!(%error, "cache of open dates cannot be kept");
+        }
+    }
+
+    pub(crate) fn get(&self, file: &DataFile) -> Option<i64> {
+        self.0.get(file.path.file_name()?.to_str()?).copied()
+    }
+
+    pub(crate) fn insert(&mut self, name: String, next_final_us: i64) {
+        self.0.insert(name, next_final_us);
+    }
+
+    /// Takes over what is still of use: entries of files that stand in Gold.
+    pub(crate) fn keep(&mut self, old: &Self, standing: &[DataFile]) {
+        for file in standing {
+            if let (Some(us), Some(name)) = (old.get(file), file.path.file_name()) {
+                self.0.insert(name.to_string_lossy().into_owned(), us);
+            }
+        }
+    }
+}
