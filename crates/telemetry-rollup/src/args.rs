@@ -58,7 +58,7 @@ pub enum Verb {
     Plan,
     /// Merge small files of samples: those of closed hours, and of dates closed for long into one
     Compact,
-    /// Remove dates that are older than they are kept (section [retention] of the configuration)
+    /// Remove dates that are older than they are kept (section `retention` of the configuration)
     Expire,
     /// Print SQL: the DuckDB statements that make a view of each dataset, or the rollup itself
     Sql(SqlFlags),
