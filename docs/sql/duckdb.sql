@@ -1,5 +1,7 @@
 -- Prelude for DuckDB 2: the samples as view `s`, the time of the run as view `run`.
 
+SET TimeZone = 'UTC';
+
 CREATE OR REPLACE TEMPORARY VIEW s AS
 WITH stored AS (
     -- Files of older schemas lack columns: the typed relation of no rows adds them as null.
