@@ -15,6 +15,7 @@ use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::rename_to_free_name;
 use crate::layout::{SampleFileName, unique};
 use crate::merge::{Merger, Source};
+use crate::parquet::ROW_GROUP_ROWS;
 use crate::part::{Part, PartWriter};
 use crate::publish::check_space;
 use crate::replace::{StagedDate, replace_some};
@@ -110,7 +111,7 @@ impl DatasetStore {
         sources: Vec<Source>,
         part_bytes: u64,
     ) -> Result<Vec<(String, u64)>, RepositoryError> {
-        let mut merger = Merger::new(self, sources);
+        let mut merger = Merger::new(self, sources)?;
         let parts = self.write_parts(&mut merger, part_bytes)?;
         self.verify(&parts, merger.rows())?;
         let (merge, of) = (unique(), parts.len() as u32);
@@ -133,16 +134,15 @@ impl DatasetStore {
         let mut parts = Vec::new();
         let mut writer: Option<PartWriter> = None;
         while let Some(frame) = merger.next()? {
-            // What waits to be written is counted as if nothing could be compressed.
-            let next_bytes = frame.estimated_size() as u64;
-            if let Some(full) =
-                writer.take_if(|writer| writer.size() > 0 && writer.size() + next_bytes > part_bytes)
-            {
+            if let Some(full) = writer.take_if(|writer| writer.size_with(frame.height()) > part_bytes) {
                 parts.push(full.finish()?);
             }
             let mut open = match writer.take() {
                 Some(open) => open,
-                None => PartWriter::create(self, self.lake().staging().new_path("__part")?, &frame)?,
+                None => {
+                    let path = self.lake().staging().new_path("__part")?;
+                    PartWriter::create(self, path, &frame, ROW_GROUP_ROWS)?
+                }
             };
             open.push(frame)?;
             writer = Some(open);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -38,8 +38,23 @@ fn sample(host: &str, second: i64, bytes: i64) -> HostMetricsSample {
     HostMetricsSample::from_values(&cells.collect::<Vec<_>>()).unwrap()
 }
 
-/// Four files of two hosts, with a row that is there twice and two that conflict.
+/// A lake with a copy of the same files each time: making them is slow.
 fn fill(root: &Path) {
+    static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        make(&directory.path().join("lake"));
+        directory
+    });
+    let directory = store(root).date_path(date());
+    std::fs::create_dir_all(&directory).unwrap();
+    for file in store(&made.path().join("lake")).files_on(date()).unwrap() {
+        std::fs::copy(&file.path, directory.join(file.path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// Five files of two hosts, with a row that is there twice and two that conflict.
+fn make(root: &Path) {
     let silver = Lake::new(root).host_metrics();
     for (host, second) in [("pi", 0), ("pi", 30), ("nas", 10), ("pi", 3_600)] {
         let rows: Vec<_> = (0..5).map(|n| sample(host, second + 10 * n, n)).collect();

@@ -1,5 +1,7 @@
 //! A hash of rows that does not depend on how a file stores them.
 
+use std::ops::Add;
+
 use polars::prelude::*;
 use telemetry_schema::{ColumnType, Dataset};
 
@@ -98,6 +100,15 @@ impl RowMultiset {
     }
 }
 
+impl Add for RowMultiset {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let sum = std::array::from_fn(|word| self.sum[word].wrapping_add(other.sum[word]));
+        Self { rows: self.rows + other.rows, sum }
+    }
+}
+
 fn all_cells(
     frame: &DataFrame,
     columns: impl Iterator<Item = (&'static str, ColumnType)>,
@@ -134,6 +145,45 @@ fn encode(out: &mut Vec<u8>, cells: &Cells<'_>, row: usize) {
             let text = values.get(row);
             fixed(out, text.map(|text| (text.len() as u64).to_le_bytes()));
             out.extend(text.unwrap_or_default().as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use telemetry_schema::{HOST_METRICS, Row as _, Value, host_metrics::names};
+
+    use super::*;
+    use crate::frame::frame_from_rows;
+
+    fn frame(bytes: &[i64]) -> DataFrame {
+        let row = |bytes: &i64| {
+            let cells = HOST_METRICS.columns.iter().map(|column| match column.name {
+                names::as_of => Value::TimestampUs(0),
+                names::host_id => Value::String("pi".into()),
+                names::net_rx_bytes => Value::Int64(*bytes),
+                _ => Value::Null,
+            });
+            telemetry_schema::HostMetricsSample::from_values(&cells.collect::<Vec<_>>()).unwrap()
+        };
+        frame_from_rows(&bytes.iter().map(row).collect::<Vec<_>>())
+    }
+
+    fn rows(frames: &[&[i64]]) -> RowMultiset {
+        let mut rows = RowMultiset::default();
+        frames.iter().for_each(|bytes| rows.update(&HOST_METRICS, &frame(bytes)).unwrap());
+        rows
+    }
+
+    #[test]
+    fn a_multiset_of_rows_knows_neither_order_nor_files_but_every_row() {
+        let all = rows(&[&[1, 2, 2, 3]]);
+        assert_eq!(all, rows(&[&[3, 2], &[], &[1, 2]]));
+        assert_eq!(all, rows(&[&[2, 1]]) + rows(&[&[2, 3]]));
+        for other in [&[1, 2, 3][..], &[1, 2, 3, 3], &[1, 1, 2, 3], &[1, 2, 2, 4], &[1, 2, 2, 3, 3], &[]] {
+            assert_ne!(all, rows(&[other]), "{other:?}");
         }
     }
 }

@@ -12,9 +12,20 @@ use crate::content_hash::RowMultiset;
 use crate::error::RepositoryError;
 use crate::frame::timestamps;
 use crate::parquet::{ParquetFile, ROW_GROUP_ROWS, RowGroups};
-use crate::part::stack;
+use crate::part::{PartWriter, stack};
+use crate::publish::StagedFile;
 use crate::scan::{DataFile, date_range_us};
 use crate::store::DatasetStore;
+
+/// Files that are read together; a file of a few rows takes far more memory than its rows would.
+const MOST_FILES: usize = 256;
+
+/// A file of at least so many rows is large.
+const LARGE_ROWS: u64 = 32_768;
+/// More large files than this are not read side by side: each would hold a row group in memory.
+const MOST_LARGE_FILES: usize = 2;
+/// Rows of a row group of a large file's copy in staging.
+const COPY_GROUP_ROWS: usize = 8_192;
 
 /// Host and instant of a row, microseconds since 1970.
 type Key = (String, i64);
@@ -26,6 +37,9 @@ pub(crate) struct Source {
     /// No row is earlier.
     lower: Key,
     row_groups: usize,
+    rows: u64,
+    /// The file is a copy in staging, and the rows of the original have been counted.
+    copy: Option<StagedFile>,
 }
 
 impl Source {
@@ -46,7 +60,39 @@ impl Source {
             return Ok(None);
         };
         let lower = (parquet.smallest_text(names::host_id)?.unwrap_or_default(), min_us);
-        Ok(Some(Self { file: file.clone(), lower, row_groups: parquet.footer().row_groups }))
+        let footer = parquet.footer();
+        let (row_groups, rows) = (footer.row_groups, footer.rows);
+        Ok(Some(Self { file: file.clone(), lower, row_groups, rows, copy: None }))
+    }
+
+    /// Copies the file, sorted, with small row groups, so that little of it need be in memory.
+    fn with_small_groups(
+        self,
+        store: &DatasetStore,
+        rows: &mut RowMultiset,
+    ) -> Result<Self, RepositoryError> {
+        let file = self.file.clone();
+        let mut merger = Merger::one_by_one(store, vec![self]);
+        let mut writer: Option<PartWriter> = None;
+        while let Some(frame) = merger.next()? {
+            let mut open = match writer.take() {
+                Some(open) => open,
+                None => {
+                    let path = store.lake().staging().new_path("__copy")?;
+                    PartWriter::create(store, path, &frame, COPY_GROUP_ROWS)?
+                }
+            };
+            open.push(frame)?;
+            writer = Some(open);
+        }
+        *rows = *rows + merger.rows;
+        let Some(writer) = writer else { return Err(store.invalid_frame("a file without rows".to_owned())) };
+        let copy = writer.finish()?.file;
+        let of_copy = DataFile { path: copy.path().to_owned(), ..file.clone() };
+        let source = Self::open(store, &of_copy)?;
+        let source =
+            source.ok_or_else(|| RepositoryError::damaged(copy.path(), "is no copy of its original"))?;
+        Ok(Self { copy: Some(copy), ..source })
     }
 }
 
@@ -54,6 +100,7 @@ impl Source {
 struct Active {
     frame: DataFrame,
     rest: Option<RowGroups>,
+    copy: Option<StagedFile>,
 }
 
 /// The merged rows of the sources.
@@ -66,7 +113,20 @@ pub(crate) struct Merger {
 }
 
 impl Merger {
-    pub(crate) fn new(store: &DatasetStore, mut sources: Vec<Source>) -> Self {
+    pub(crate) fn new(store: &DatasetStore, sources: Vec<Source>) -> Result<Self, RepositoryError> {
+        let is_large = |source: &Source| source.rows >= LARGE_ROWS;
+        if sources.iter().filter(|source| is_large(source)).count() <= MOST_LARGE_FILES {
+            return Ok(Self::one_by_one(store, sources));
+        }
+        let mut counted = RowMultiset::default();
+        let copied = sources.into_iter().map(|source| {
+            if is_large(&source) { source.with_small_groups(store, &mut counted) } else { Ok(source) }
+        });
+        let copied = copied.collect::<Result<_, _>>()?;
+        Ok(Self { rows: counted, ..Self::one_by_one(store, copied) })
+    }
+
+    fn one_by_one(store: &DatasetStore, mut sources: Vec<Source>) -> Self {
         sources.sort_by(|one, other| (&one.lower, &one.file.path).cmp(&(&other.lower, &other.file.path)));
         Self {
             store: store.clone(),
@@ -86,9 +146,10 @@ impl Merger {
     pub(crate) fn next(&mut self) -> Result<Option<DataFrame>, RepositoryError> {
         loop {
             while self.in_memory() < ROW_GROUP_ROWS
+                && self.active.len() < MOST_FILES
                 && let Some(source) = self.waiting.pop_front()
             {
-                self.open(&source)?;
+                self.open(source)?;
             }
             if self.active.is_empty() {
                 return Ok(None);
@@ -100,7 +161,7 @@ impl Merger {
             }
             // Everything in memory may follow rows of the next file.
             if let Some(source) = self.waiting.pop_front() {
-                self.open(&source)?;
+                self.open(source)?;
             }
         }
     }
@@ -109,17 +170,18 @@ impl Merger {
         self.active.iter().map(|active| active.frame.height()).sum()
     }
 
-    fn open(&mut self, source: &Source) -> Result<(), RepositoryError> {
+    fn open(&mut self, source: Source) -> Result<(), RepositoryError> {
         let groups = self.store.read_row_groups(&source.file, &self.columns)?;
         // A foreign file may be in any order, so the keys of a large one are looked at first.
         if source.row_groups > 1 && !self.is_sorted(&source.file)? {
             let frame = self.store.read(&source.file, &self.columns)?;
             self.rows.update(self.store.dataset(), &frame)?;
-            self.active.push(Active { frame: self.in_order(vec![frame])?, rest: None });
+            let frame = self.in_order(vec![frame])?;
+            self.active.push(Active { frame, rest: None, copy: source.copy });
             return Ok(());
         }
-        let mut active =
-            Active { frame: DataFrame::empty(), rest: (source.row_groups > 0).then_some(groups) };
+        let rest = (source.row_groups > 0).then_some(groups);
+        let mut active = Active { frame: DataFrame::empty(), rest, copy: source.copy };
         self.read_group(&mut active)?;
         active.frame = self.in_order(vec![active.frame])?;
         if source.row_groups <= 1 {
@@ -150,7 +212,9 @@ impl Merger {
             Some(group) => {
                 let mut group = group?;
                 group.rechunk_mut();
-                self.rows.update(self.store.dataset(), &group)?;
+                if active.copy.is_none() {
+                    self.rows.update(self.store.dataset(), &group)?;
+                }
                 group
             }
             None => {

@@ -15,7 +15,7 @@ use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::FileSystem;
 use crate::footer::{self, describe_columns, keys};
 use crate::frame::timestamps;
-use crate::parquet::{self, ROW_GROUP_ROWS};
+use crate::parquet;
 use crate::publish::{StagedFile, validate};
 use crate::store::DatasetStore;
 
@@ -40,6 +40,8 @@ pub(crate) struct PartWriter {
     schema: SchemaRef,
     staged: StagedFile,
     hasher: ContentHasher,
+    /// Rows of a row group.
+    group_rows: usize,
     waiting: Vec<DataFrame>,
     waiting_rows: usize,
     rows: u64,
@@ -53,6 +55,7 @@ impl PartWriter {
         store: &DatasetStore,
         path: PathBuf,
         like: &DataFrame,
+        group_rows: usize,
     ) -> Result<Self, RepositoryError> {
         let system = Arc::clone(store.lake().system());
         let file = Arc::new(system.create_new(&path).at("create", &path)?);
@@ -69,6 +72,7 @@ impl PartWriter {
             schema: Arc::clone(like.schema()),
             staged,
             hasher: ContentHasher::new(store.dataset(), |column| like.get_column_index(column).is_some()),
+            group_rows,
             waiting: Vec::new(),
             waiting_rows: 0,
             rows: 0,
@@ -77,9 +81,13 @@ impl PartWriter {
         })
     }
 
-    /// Bytes written so far; what waits for its row group to fill is not among them.
-    pub(crate) fn size(&self) -> u64 {
-        self.sink.size.load(Ordering::Relaxed)
+    /// About how large the file would be with so many rows more, with room for rows that compress half
+    /// as well as those written.
+    pub(crate) fn size_with(&self, more: usize) -> u64 {
+        let size = self.sink.size.load(Ordering::Relaxed);
+        let unwritten = (self.waiting_rows + more) as u64;
+        let written = self.rows - self.waiting_rows as u64;
+        size + 2 * size.saturating_mul(unwritten).checked_div(written).unwrap_or(0)
     }
 
     /// Adds rows that follow those before.
@@ -88,13 +96,13 @@ impl PartWriter {
         self.hasher.update(&frame)?;
         self.waiting_rows += frame.height();
         self.waiting.push(frame);
-        if self.waiting_rows < ROW_GROUP_ROWS {
+        if self.waiting_rows < self.group_rows {
             return Ok(());
         }
         let frame = self.take_waiting()?;
-        let whole = frame.height() - frame.height() % ROW_GROUP_ROWS;
-        for offset in (0..whole).step_by(ROW_GROUP_ROWS) {
-            self.write_group(frame.slice(offset as i64, ROW_GROUP_ROWS))?;
+        let whole = frame.height() - frame.height() % self.group_rows;
+        for offset in (0..whole).step_by(self.group_rows) {
+            self.write_group(frame.slice(offset as i64, self.group_rows))?;
         }
         self.waiting_rows = frame.height() - whole;
         if self.waiting_rows > 0 {
