@@ -20,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Verb {
     /// Append seeded samples to a lake; the same flags make the same samples on every machine
     Generate(Generate),
+    /// Read the columns that the rollup needs, and do nothing with them
+    Decode(Decode),
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +41,9 @@ pub(crate) struct Generate {
     /// Leave out samples later than this, as 2026-11-21T12:00:00Z
     #[arg(long, value_name = "INSTANT")]
     until: Option<DateTime<Utc>>,
+    /// Leave out samples up to this instant
+    #[arg(long, value_name = "INSTANT")]
+    after: Option<DateTime<Utc>>,
     /// Time between samples, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     interval: u32,
@@ -53,6 +58,16 @@ pub(crate) struct Generate {
     pub(crate) layout: Layout,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Decode {
+    /// The lake's directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: PathBuf,
+    /// Number of threads, each reading a file at a time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
+}
+
 impl Generate {
     pub(crate) fn fleet(&self) -> FleetOptions {
         FleetOptions {
@@ -60,6 +75,7 @@ impl Generate {
             from: self.from,
             days: self.days,
             until: self.until,
+            after: self.after,
             interval_seconds: self.interval,
             seed: self.seed,
             profile: self.profile,

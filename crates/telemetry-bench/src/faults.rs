@@ -143,7 +143,7 @@ impl Faults {
             Fault::Reboot => {
                 let down_seconds = random.pick(&[5, 20, 60, 250, 290, 310, 900]);
                 machine.boot(at_us + random.between(1, down_seconds) * SECOND_US);
-                self.silent_until_us = at_us + down_seconds * SECOND_US;
+                self.silent_until_us = self.silent_until_us.max(at_us + down_seconds * SECOND_US);
             }
             Fault::CounterReset => {
                 let slots: &[usize] = random.pick(&[&[0, 1], &[0], &[1]]);
@@ -156,7 +156,8 @@ impl Faults {
                 self.wraps_next = true;
             }
             Fault::Gap => {
-                self.silent_until_us = at_us + random.pick(&[15, 100, 240, 290, 305, 700, 1_800]) * SECOND_US;
+                let seconds = random.pick(&[15, 100, 240, 290, 305, 700, 1_800]);
+                self.silent_until_us = self.silent_until_us.max(at_us + seconds * SECOND_US);
             }
             Fault::ClockForward => {
                 self.skew_us += random.pick(&[1_500_000, 2_500_000, 30_000_000, 400_000_000])

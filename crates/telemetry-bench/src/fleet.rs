@@ -34,6 +34,8 @@ pub struct FleetOptions {
     pub days: u32,
     /// Samples later than this are left out.
     pub until: Option<DateTime<Utc>>,
+    /// Samples up to this instant are left out.
+    pub after: Option<DateTime<Utc>>,
     /// Time between samples, in seconds.
     pub interval_seconds: u32,
     /// Seed.
@@ -87,7 +89,8 @@ impl Iterator for Fleet {
         let until_us = self.options.until.map_or(i64::MAX, |until| until.timestamp_micros());
         let end_us = (start_us + MICROS_PER_DAY).min(until_us.saturating_add(1));
         let step_us = i64::from(self.options.interval_seconds) * SECOND_US;
-        let days = self.hosts.iter_mut().map(|host| host.day(start_us..end_us, step_us)).collect();
+        let after_us = self.options.after.map_or(i64::MIN, |after| after.timestamp_micros());
+        let days = self.hosts.iter_mut().map(|host| host.day(start_us..end_us, step_us, after_us)).collect();
         Some((date, days))
     }
 }
@@ -107,7 +110,8 @@ impl Host {
         Self { machine: machine(host_id, stream(0)), faults }
     }
 
-    fn day(&mut self, range_us: Range<i64>, step_us: i64) -> HostDay {
+    /// Samples up to `after_us` are taken, and forgotten.
+    fn day(&mut self, range_us: Range<i64>, step_us: i64, after_us: i64) -> HostDay {
         let mut day = HostDay::default();
         let (mut rows, mut late) = (Vec::new(), Vec::new());
         let mut minute = range_us.start / MINUTE_US;
@@ -117,11 +121,15 @@ impl Host {
                 minute = at_us / MINUTE_US;
             }
             let Some(faults) = &mut self.faults else {
-                rows.push(self.machine.sample(at_us, 0));
+                let row = self.machine.sample(at_us, 0);
+                if at_us > after_us {
+                    rows.push(row);
+                }
                 continue;
             };
             for Taken { row, is_late } in faults.sample(&mut self.machine, at_us) {
-                if is_late {
+                if at_us <= after_us {
+                } else if is_late {
                     late.push(row);
                 } else {
                     day.late.push(std::mem::take(&mut late));

@@ -1,8 +1,8 @@
 //! Fleets into lakes, through the repository: every file is what a collector or a compaction would
 //! have published.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use telemetry_repository::Lake;
@@ -40,13 +40,15 @@ pub struct Written {
 /// Those of the repository; also if it refuses a sample or makes a value null.
 pub fn write(lake: &Lake, options: FleetOptions, layout: Layout) -> Result<Written> {
     let (sender, receiver) = sync_channel(files_in_memory(layout));
-    let receiver = Mutex::new(receiver);
+    let receiver = Arc::new(Mutex::new(receiver));
     std::thread::scope(|scope| {
-        let writers: Vec<_> =
-            (0..writers(layout)).map(|_| scope.spawn(|| publish_all(lake, &receiver))).collect();
-        // Ends when a writer does, which then says why.
-        let _ = make_all(options, layout, &sender);
-        drop(sender);
+        let writers: Vec<_> = (0..writers(layout))
+            .map(|_| Arc::clone(&receiver))
+            .map(|receiver| scope.spawn(move || publish_all(lake, &receiver)))
+            .collect();
+        // Sending fails once every writer has ended early, and then they say why.
+        drop(receiver);
+        let _ = make_all(options, layout, sender);
         let mut sum = Written::default();
         for writer in writers {
             let written = writer.join().ok().context("a writer panicked")??;
@@ -71,7 +73,7 @@ type File = Vec<HostMetricsSample>;
 fn make_all(
     options: FleetOptions,
     layout: Layout,
-    sender: &SyncSender<File>,
+    sender: SyncSender<File>,
 ) -> Result<(), std::sync::mpsc::SendError<File>> {
     let mut late: Vec<File> = Vec::new();
     for (_, mut hosts) in Fleet::new(options) {

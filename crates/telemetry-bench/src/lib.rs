@@ -5,6 +5,7 @@
 //! real fleet has them.
 
 mod args;
+mod decode;
 mod faults;
 mod fleet;
 mod lake;
@@ -24,8 +25,11 @@ pub use lake::{Layout, Written, write};
 
 /// The program.
 pub fn main() -> ExitCode {
-    let args::Verb::Generate(arguments) = args::Args::parse().verb;
-    match generate(&arguments) {
+    let outcome = match args::Args::parse().verb {
+        args::Verb::Generate(arguments) => generate(&arguments),
+        args::Verb::Decode(arguments) => decode(&arguments),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to if standard error is closed.
@@ -43,5 +47,12 @@ fn generate(arguments: &args::Generate) -> anyhow::Result<()> {
     let written = write(&Lake::new(&arguments.lake), arguments.fleet(), arguments.layout)?;
     let (Written { files, rows }, seconds) = (written, started.elapsed().as_secs_f64());
     writeln!(std::io::stdout(), "{rows} samples in {files} files, {seconds:.1} s")?;
+    Ok(())
+}
+
+fn decode(arguments: &args::Decode) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let rows = decode::decode(&Lake::new(&arguments.lake), arguments.threads)?;
+    writeln!(std::io::stdout(), "{rows} samples, {:.3} s", started.elapsed().as_secs_f64())?;
     Ok(())
 }
