@@ -107,10 +107,22 @@ fn field(report: &str, name: &str) -> Result<f64> {
 
 /// Processor, number of them, kernel.
 fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
+    format!("{}, Linux {}", processor(), kernel())
+}
+
+/// As [`machine`], with no more of the kernel than its major version.
+pub(crate) fn machine_kind() -> String {
+    format!("{}, Linux {}", processor(), kernel().split('.').next().unwrap_or_default())
+}
+
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} logical processors, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    format!("{model}, {cores} logical processors")
+}
+
+fn kernel() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }

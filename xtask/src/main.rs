@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask --help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
+mod bench;
 mod check;
 mod ci;
 mod compare;

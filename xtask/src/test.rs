@@ -1,6 +1,6 @@
 //! `test`: sets up what the tests need and runs all of them.
 
-mod python;
+pub(crate) mod python;
 mod tally;
 
 use std::io::{BufRead, BufReader, Write};
@@ -67,7 +67,8 @@ impl Setup {
         let contract = directory.join("contract.json");
         std::fs::write(&contract, generate::contract().to_string())
             .with_context(|| format!("cannot write {}", contract.display()))?;
-        let python = python::set_up(&directory, &tree::root().join(REAL_PARTS))?;
+        let python =
+            python::set_up(&directory, &tree::root().join(REAL_PARTS), "duckdb, polars, prefect, pytest")?;
         Ok(Self { python, programs: target.join("debug"), contract })
     }
 

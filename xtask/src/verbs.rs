@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{check, ci, compare, cost, demo, generate, test, tidy};
+use crate::{bench, check, ci, compare, cost, demo, generate, test, tidy};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Verb {
     Test(test::Arguments),
     /// Compare a sample with what sar, free, df and the kernel say (Linux; installs sysstat as root)
     Compare(compare::Arguments),
+    /// Measure rollups beside DuckDB, ClickHouse, DataFusion and Polars; writes docs/performance.md (Linux)
+    Bench(bench::Arguments),
     /// Measure what a run of the collector and a sample cost (Linux)
     Cost(cost::Arguments),
     /// Everything that guards the main branch: `check`, then `test`
@@ -39,6 +41,7 @@ impl Arguments {
             Verb::Demo(arguments) => demo::run(&arguments),
             Verb::Test(arguments) => test::run(&arguments),
             Verb::Compare(arguments) => compare::run(&arguments),
+            Verb::Bench(arguments) => bench::run(&arguments),
             Verb::Cost(arguments) => cost::run(&arguments),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),

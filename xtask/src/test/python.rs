@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::{debian, process};
 
 /// Makes the environment, or takes the one that is there if it was made from the same requirements.
-/// Returns the path of its interpreter.
-pub(super) fn set_up(directory: &Path, pins: &Path) -> Result<PathBuf> {
+/// Returns the path of its interpreter, which can import these modules.
+pub(crate) fn set_up(directory: &Path, pins: &Path, modules: &str) -> Result<PathBuf> {
     let environment = directory.join("python");
     let interpreter = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let requirements = pins.join("requirements.txt");
@@ -17,7 +17,9 @@ pub(super) fn set_up(directory: &Path, pins: &Path) -> Result<PathBuf> {
     let stamp = environment.join("made-from.txt");
     // The text itself rather than a hash: what differs can be seen.
     let wanted = read(&requirements)? + &read(&constraints)?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted) && starts(&interpreter) {
+    if std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted)
+        && starts(&interpreter, modules)
+    {
         return Ok(interpreter);
     }
     require_venv()?;
@@ -35,17 +37,14 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// An environment that was moved, or whose Python was upgraded, has an interpreter that does not start.
-fn starts(interpreter: &Path) -> bool {
-    silent(Command::new(interpreter).args(["-c", "import duckdb, polars, prefect, pytest"]))
+fn starts(interpreter: &Path, modules: &str) -> bool {
+    silent(Command::new(interpreter).args(["-c", &format!("import {modules}")]))
 }
 
 fn require_venv() -> Result<()> {
     let has_venv = || silent(Command::new("python3").args(["-c", "import ensurepip, venv"]));
     if !has_venv() {
-        debian::install(
-            &["python3", "python3-venv"],
-            "the tests with DuckDB, Polars and Prefect need Python",
-        )?;
+        debian::install(&["python3", "python3-venv"], "real peers (DuckDB, Polars and others) need Python")?;
     }
     if !has_venv() {
         bail!("python3 on the PATH has no modules venv and ensurepip: install the package python3-venv");

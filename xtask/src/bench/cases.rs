@@ -1,0 +1,227 @@
+//! What is measured.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Bench;
+use super::child::{Cost, measure, median};
+use super::report::Report;
+use super::rivals::{ALL, DUCKDB, Measured};
+use crate::{debian, process};
+
+/// A date that is closed for long.
+const CLOSED: &str = "2026-01-01";
+
+impl Bench {
+    fn generate(&self, lake: &str, flags: &str) -> Result<PathBuf> {
+        let lake = self.lakes.join(lake);
+        let mut command = Command::new(self.programs.join("telemetry-bench"));
+        process::run(command.arg("generate").arg("--lake").arg(&lake).args(flags.split_whitespace()))?;
+        Ok(lake)
+    }
+
+    fn rollup(&self, lake: &Path, more: &[&str]) -> Result<Cost> {
+        let lake = lake.to_string_lossy();
+        let arguments = [more, &["--lake", &lake]].concat();
+        measure(&self.programs.join("telemetry-rollup"), &arguments)
+    }
+
+    fn decode(&self, lake: &Path) -> Result<Cost> {
+        measure(&self.programs.join("telemetry-bench"), &["decode", "--lake", &lake.to_string_lossy()])
+    }
+}
+
+/// All of 8.64 million samples, and the memory for four times as many.
+pub(super) fn full(bench: &Bench, report: &mut Report) -> Result<()> {
+    let (hosts, days) = if bench.is_quick { (3, 2) } else { (100, 10) };
+    let lake = bench.generate("full", &format!("--hosts {hosts} --days {days} --from {CLOSED}"))?;
+    let (mut ours, mut decoded) = (Vec::new(), Vec::new());
+    let rivals = bench.rivals.race(&ALL, &lake, bench.runs, || {
+        ours.push(bench.rollup(&lake, &["--force"])?);
+        decoded.push(bench.decode(&lake)?);
+        Ok(())
+    })?;
+    let (ours, decoded) = (median(&ours), median(&decoded));
+    report.section(&format!("A full rollup: {hosts} hosts, {days} days, {} samples", hosts * days * 8_640));
+    report.row("telemetry-rollup --force, with the durable publish", ours, ours);
+    report.row("the bare decode of the same columns, two threads", decoded, ours);
+    rows(report, &rivals, ours);
+    check_rows(&rivals, hosts * days * 288)?;
+    report.at_least(
+        "full rollup, against the fastest other engine",
+        fastest(&rivals) / ours.seconds,
+        3.5,
+        "times",
+    );
+    report.at_most("full rollup, against the bare decode", ours.seconds / decoded.seconds, 1.5, "times");
+
+    let long = bench.generate("long", &format!("--hosts {hosts} --days {} --from {CLOSED}", 4 * days))?;
+    let four = bench.rollup(&long, &["--force"])?;
+    report.row(&format!("telemetry-rollup --force of {} days", 4 * days), four, ours);
+    report.at_most("full rollup, memory", ours.memory_mb, 256.0, "MB");
+    report.at_most("memory of 40 days against 10", four.memory_mb / ours.memory_mb, 1.2, "times");
+    Ok(())
+}
+
+/// One host's day in minutes, and what is left of it.
+pub(super) fn day(bench: &Bench, report: &mut Report) -> Result<()> {
+    let lake = bench.generate("day", &format!("--layout minute --from {CLOSED}"))?;
+    let mut ours = Vec::new();
+    let rivals = bench.rivals.race(&DUCKDB, &lake, bench.runs, || {
+        ours.push(bench.rollup(&lake, &["--force"])?);
+        Ok(())
+    })?;
+    let ours = median(&ours);
+    report.section("One host's day in 1,440 files of a minute");
+    report.row("telemetry-rollup --force", ours, ours);
+    rows(report, &rivals, ours);
+    check_rows(&rivals, 288)?;
+    report.at_least("day of minutes, against DuckDB", fastest(&rivals) / ours.seconds, 2.0, "times");
+
+    let compaction = bench.rollup(&lake, &["compact"])?;
+    report.row("telemetry-rollup compact", compaction, ours);
+    let sizes = sizes(&lake.join(format!("silver/ops_host_metrics/date={CLOSED}")))?;
+    let bytes: u64 = sizes.iter().sum();
+    report.note(&format!("After compaction: {} file(s), {bytes} bytes.", sizes.len()));
+    report.at_most("files of the compacted day", sizes.len() as f64, 1.0, "");
+    report.at_most("size of the compacted day", bytes as f64 / 1e3, 290.0, "KB");
+    Ok(())
+}
+
+/// What cron pays every five minutes.
+pub(super) fn incremental(bench: &Bench, report: &mut Report) -> Result<()> {
+    let mut costs = Vec::new();
+    for (name, days) in [("month", 28), ("year", if bench.is_quick { 56 } else { 363 })] {
+        let lake = live(bench, name, 1, days)?;
+        let (mut news, mut nothing) = (Vec::new(), Vec::new());
+        for run in 0..bench.runs {
+            minute(bench, name, 1, run)?;
+            news.push(bench.rollup(&lake, &[])?);
+            nothing.push(bench.rollup(&lake, &[])?);
+        }
+        let (news, nothing) = (median(&news), median(&nothing));
+        report.section(&format!("Every five minutes: one host, {} days", days + 2));
+        report.row("one new file of a minute", news, news);
+        report.row("nothing new", nothing, news);
+        let opened = opened(bench, &lake)?;
+        report.note(&format!("Files of the datasets that a run with nothing new opens: {opened}."));
+        report.at_most(format!("{name}: incremental run, CPU"), news.cpu_ms, 60.0, "ms");
+        report.at_most(format!("{name}: incremental run, memory"), news.memory_mb, 60.0, "MB");
+        report.at_most(format!("{name}: nothing new, CPU"), nothing.cpu_ms, 15.0, "ms");
+        report.at_most(format!("{name}: nothing new, opened files"), opened as f64, 0.0, "");
+        costs.push(news.cpu_ms);
+    }
+    report.at_most("incremental run, a year against a month", costs[1] / costs[0], 1.25, "times");
+    Ok(())
+}
+
+/// Many hosts that publish each minute.
+pub(super) fn minutes(bench: &Bench, report: &mut Report) -> Result<()> {
+    let hosts = if bench.is_quick { 2 } else { 100 };
+    let lake = live(bench, "minutes", hosts, 0)?;
+    let mut costs = Vec::new();
+    for run in 0..bench.runs {
+        minute(bench, "minutes", hosts, run)?;
+        costs.push(bench.rollup(&lake, &[])?);
+    }
+    let ours = median(&costs);
+    report.section(&format!("{hosts} hosts in files of a minute, since yesterday, closed hours merged"));
+    report.row("one new minute of each", ours, ours);
+    report.at_most("100 hosts in minutes, incremental run", ours.seconds, 1.0, "s");
+    Ok(())
+}
+
+/// A lake as cron leaves it: closed dates in one file, yesterday and today in minutes, hours merged,
+/// everything rolled up, up to half an hour ago.
+fn live(bench: &Bench, name: &str, hosts: u32, closed_days: u32) -> Result<PathBuf> {
+    if closed_days > 0 {
+        let from = instant(&format!("-{} days", closed_days + 1))?;
+        bench.generate(name, &format!("--hosts {hosts} --days {closed_days} --from {}", date_of(&from)))?;
+    }
+    let (yesterday, until) = (instant("-1 day")?, instant("-30 minutes")?);
+    let flags = format!("--hosts {hosts} --days 2 --layout minute --seed 2");
+    let flags = format!("{flags} --from {} --until {until}", date_of(&yesterday));
+    let lake = bench.generate(name, &flags)?;
+    bench.rollup(&lake, &["compact"])?;
+    bench.rollup(&lake, &[])?;
+    Ok(lake)
+}
+
+/// The next minute of every host.
+fn minute(bench: &Bench, name: &str, hosts: u32, number: u32) -> Result<()> {
+    let (ago, yesterday) = (30 - i64::from(number), instant("-1 day")?);
+    let (after, until) = (instant(&format!("-{ago} minutes"))?, instant(&format!("-{} minutes", ago - 1))?);
+    let flags = format!("--hosts {hosts} --days 2 --layout minute --seed 2 --from {}", date_of(&yesterday));
+    bench.generate(name, &format!("{flags} --after {after} --until {until}")).map(drop)
+}
+
+/// The full minute that far from now, as RFC 3339.
+fn instant(offset: &str) -> Result<String> {
+    let text = process::output(Command::new("date").args(["-u", "-d", offset, "+%Y-%m-%dT%H:%M:00Z"]))?;
+    Ok(text.trim().to_owned())
+}
+
+fn date_of(instant: &str) -> &str {
+    instant.split('T').next().unwrap_or_default()
+}
+
+/// How many files of the datasets a run opens, by a trace of its system calls.
+fn opened(bench: &Bench, lake: &Path) -> Result<usize> {
+    if process::output(Command::new("strace").arg("-V")).is_err() {
+        debian::install(&["strace"], "the bench counts the files that a run opens")?;
+    }
+    let trace = bench.lakes.join("trace.txt");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=openat,open,creat", "-o"]).arg(&trace);
+    process::output(command.arg(bench.programs.join("telemetry-rollup")).arg("--lake").arg(lake))?;
+    let text = std::fs::read_to_string(&trace).context("strace wrote nothing")?;
+    ensure!(text.contains("silver"), "the trace does not even show that Silver was listed");
+    Ok(opened_files(&text))
+}
+
+fn opened_files(trace: &str) -> usize {
+    trace.lines().filter(|line| line.contains(".parquet")).count()
+}
+
+fn sizes(directory: &Path) -> Result<Vec<u64>> {
+    let entries =
+        std::fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    entries.map(|entry| Ok(entry?.metadata()?.len())).collect()
+}
+
+fn rows(report: &mut Report, rivals: &[Measured], ours: Cost) {
+    for rival in rivals {
+        report.row(&rival.name(), rival.median(), ours);
+    }
+}
+
+/// An engine that finds other buckets than there are has not done the work.
+fn check_rows(rivals: &[Measured], expected: u32) -> Result<()> {
+    for rival in rivals {
+        ensure!(
+            rival.rows == u64::from(expected),
+            "{} made {} rows, not {expected}",
+            rival.name(),
+            rival.rows
+        );
+    }
+    Ok(())
+}
+
+fn fastest(rivals: &[Measured]) -> f64 {
+    rivals.iter().map(|rival| rival.median().seconds).fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opened_files_are_counted_and_directories_are_not() {
+        let trace = "1 openat(AT_FDCWD, \"l/silver/x/date=2026-01-01\", O_RDONLY|O_DIRECTORY) = 3\n\
+                     1 openat(AT_FDCWD, \"l/silver/x/date=2026-01-01/a.parquet\", O_RDONLY) = 3\n";
+        assert_eq!(opened_files(trace), 1);
+    }
+}
