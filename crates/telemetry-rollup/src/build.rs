@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
@@ -32,6 +32,8 @@ pub(crate) struct Builder<'a> {
     gold: &'a DatasetStore,
     config: RollupConfig,
     now: DateTime<Utc>,
+    /// The files of the lake when the run was planned. Those that come later are for the next run.
+    listed: Arc<Silver>,
     next_final: Mutex<NextFinal>,
 }
 
@@ -39,8 +41,8 @@ pub(crate) struct Builder<'a> {
 pub(crate) struct Computed {
     partial: Partial,
     period: Period,
-    /// The files of the lake when it was computed.
-    silver: Silver,
+    /// The files of the lake that it was computed from.
+    silver: Arc<Silver>,
     /// No damaged file was left out.
     is_complete: bool,
 }
@@ -60,12 +62,12 @@ pub(crate) struct Neighbours {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(
-        silver: &'a DatasetStore,
+        (silver, listed): (&'a DatasetStore, Arc<Silver>),
         gold: &'a DatasetStore,
         config: RollupConfig,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { silver, gold, config, now, next_final: Mutex::default() }
+        Self { silver, gold, config, now, listed, next_final: Mutex::default() }
     }
 
     /// When the dates that were built and stay open have to be built again.
@@ -82,8 +84,8 @@ impl<'a> Builder<'a> {
     fn compute_period(&self, period: impl Fn(&Silver) -> Period) -> anyhow::Result<Computed> {
         let (mut is_complete, mut changes) = (true, 0);
         let mut unsorted = BTreeSet::new();
+        let mut silver = Arc::clone(&self.listed);
         loop {
-            let silver = Silver::list(self.silver)?;
             let period = period(&silver);
             let inputs = silver.inputs(&period, reach(self.config));
             let error = match self.pass(&inputs.own, &period, &unsorted) {
@@ -94,8 +96,12 @@ impl<'a> Builder<'a> {
                 PassError::Source(error @ RepositoryError::Damaged { .. }) => {
                     self.set_aside(&inputs, &error)?;
                     is_complete = false;
+                    silver = Arc::new(Silver::list(self.silver)?);
                 }
-                PassError::Source(error) if error.is_not_found() && changes < MOST_CHANGES => changes += 1,
+                PassError::Source(error) if error.is_not_found() && changes < MOST_CHANGES => {
+                    changes += 1;
+                    silver = Arc::new(Silver::list(self.silver)?);
+                }
                 PassError::Source(error) => return Err(error.into()),
                 PassError::Engine(EngineError::Unsorted { source_number }) => {
                     let path = inputs.own[source_number].path.clone();
@@ -132,7 +138,7 @@ impl<'a> Builder<'a> {
             let now = HourDigests::of(planned.date, &inputs, self.config);
             now.to_build(&built.digests, planned.date, built.open_from, reach(self.config))
         };
-        let Some(planned_hours) = hours(&Silver::list(self.silver)?) else { return Ok(None) };
+        let Some(planned_hours) = hours(&self.listed) else { return Ok(None) };
         // Should the files change meanwhile so that nothing tells, the hours that were planned serve.
         let of_date = |silver: &Silver| {
             hours::period(planned.date, &hours(silver).unwrap_or_else(|| planned_hours.clone()))
@@ -173,7 +179,7 @@ impl<'a> Builder<'a> {
         date: NaiveDate,
         computed: Computed,
         neighbours: Neighbours,
-    ) -> anyhow::Result<(Option<DataFrame>, Silver, bool)> {
+    ) -> anyhow::Result<(Option<DataFrame>, Arc<Silver>, bool)> {
         let Computed { mut partial, period, silver, is_complete } = computed;
         let inputs = silver.inputs(&period, reach(self.config));
         partial.join_before(&self.ends(&inputs.before, neighbours.before, date.pred_opt())?);
@@ -362,7 +368,8 @@ mod tests {
 
         fn build(&self, now: DateTime<Utc>) {
             let silver = self.lake.host_metrics();
-            let builder = Builder::new(silver.store(), &self.gold, RollupConfig::default(), now);
+            let listed = Arc::new(Silver::list(silver.store()).unwrap());
+            let builder = Builder::new((silver.store(), listed), &self.gold, RollupConfig::default(), now);
             let planned = &self.plan(now).dates[0];
             let computed = builder.compute(planned.date).unwrap();
             assert!(builder.publish(planned, computed, Neighbours::default()).unwrap());

@@ -15,6 +15,7 @@ mod show;
 mod silver;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::CommandFactory;
@@ -151,9 +152,9 @@ impl Job<'_> {
     }
 
     fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
-        let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
+        let silver = Arc::new(Silver::list(self.silver).map_err(with_lake_hint)?);
         let plan = self.plan(&silver, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
-        let builder = Builder::new(self.silver, self.gold, self.rollup, self.now);
+        let builder = Builder::new((self.silver, Arc::clone(&silver)), self.gold, self.rollup, self.now);
         let mut exit = build(&plan, &builder)?;
         self.remember(&plan, builder.into_next_final());
         for late in plan.dates.iter().filter(|planned| planned.action == Action::Expired) {
