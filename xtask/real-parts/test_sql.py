@@ -268,3 +268,53 @@ def test_throttle_words(tmp_path, engine):
     assert gold["throttled_samples"].to_pylist() == [0, 0, 1, 1, 1, 0, None, 0, 1, 1]
     sticky = ["0x0", "0x0", "0x0", "0x50000", "0xa0000", "0x0", None, "0x0", "0x40000", "0x0"]
     assert gold["throttle_sticky_new"].to_pylist() == sticky
+
+
+# De-duplication's order, each column with a lower and a higher value; strings are compared by bytes.
+ORDER = {
+    "uptime_seconds": (10.0, 11.0),
+    "net_rx_bytes": (5, 6),
+    "net_tx_bytes": (7, 8),
+    "cpu_pct": (1.5, 10.25),
+    "ram_used_mb": (100, 200),
+    "boot_id": ("Zulu", "alfa"),
+    "ram_total_mb": (1_000, 2_000),
+    "ram_available_mb": (300, 400),
+    "swap_total_mb": (0, 10),
+    "swap_used_mb": (1, 2),
+    "disk_root_total_gb": (64.0, 128.0),
+    "disk_root_free_gb": (8.0, 16.0),
+    "cpu_temp_c": (9.5, 40.0),
+    "throttle_flags": ("0x10001", "0x9"),
+    "sample_interval_seconds": (5, 10),
+    "disk_read_bytes": (1, 20),
+    "disk_write_bytes": (3, 40),
+    "net_interfaces": ("ETH0", "eth0"),
+    "clock_synced": (False, True),
+}
+
+
+def conflict(second: int, decisive: str, values: tuple) -> list[dict]:
+    """Rows with one key that differ from `decisive` on; the one with the best value is the lowest after it."""
+    names = list(ORDER)
+    place = names.index(decisive)
+    rows = []
+    for value in values:
+        after = 0 if value == values[-1] else 1
+        row = {name: ORDER[name][0] for name in names[:place]} | {decisive: value}
+        rows.append(steady(second, **row, **{name: ORDER[name][after] for name in names[place + 1 :]}))
+    return rows
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_column_decides_between_duplicates(tmp_path, engine):
+    rows = []
+    for turn, (name, (low, high)) in enumerate(ORDER.items()):
+        # The next column's value shows which row was kept; of the last, its own.
+        rows += conflict(600 * turn, name, (None, low, high)) + conflict(600 * turn + 300, name, (None, low))
+    write(tmp_path, rows)
+    run(tmp_path, "telemetry-rollup")
+    gold = computed(tmp_path, engine)
+    check_identical(gold, built(tmp_path))
+    assert gold["duplicate_count"].to_pylist() == [2, 1] * len(ORDER)
+    assert gold["clock_unsynced_samples"].to_pylist() == [1, 1] * (len(ORDER) - 1) + [0, 1]
