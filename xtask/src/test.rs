@@ -29,23 +29,31 @@ enum Suite {
     Rust,
     /// The tests with DuckDB, Polars and Prefect
     RealParts,
+    /// `bench --quick`, so that the bench keeps working
+    Bench,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let setup = Setup::new()?;
     process::build_everything()?;
     let mut tally = Tally::default();
-    if arguments.only != Some(Suite::RealParts) {
+    let wants = |suite: Suite| arguments.only.is_none_or(|only| only == suite);
+    if wants(Suite::Rust) {
         let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
         tally += run_suite(setup.environment(&mut command), Tally::of_cargo)?;
     }
-    if arguments.only != Some(Suite::Rust) {
+    if wants(Suite::RealParts) {
         let mut command = Command::new(&setup.python);
         // No cache directory and no bytecode: a test run leaves nothing in the tree.
         command
             .args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", REAL_PARTS])
             .current_dir(tree::root());
         tally += run_suite(setup.environment(&mut command), Tally::of_pytest)?;
+    }
+    if wants(Suite::Bench) {
+        // A process of its own, as its children are measured by the resource usage of all children.
+        let this = std::env::current_exe().context("cannot find this program")?;
+        process::run(Command::new(this).args(["bench", "--quick"]))?;
     }
     println!("{tally}");
     tally.verdict()

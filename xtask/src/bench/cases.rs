@@ -13,13 +13,21 @@ use crate::{debian, process};
 
 /// A date that is closed for long.
 const CLOSED: &str = "2026-01-01";
+/// A live lake ends so long ago: time for the minutes that are added.
+const LEAD_MINUTES: i64 = 30;
 
 impl Bench {
     fn generate(&self, lake: &str, flags: &str) -> Result<PathBuf> {
         let lake = self.lakes.join(lake);
         let mut command = Command::new(self.programs.join("telemetry-bench"));
-        process::run(command.arg("generate").arg("--lake").arg(&lake).args(flags.split_whitespace()))?;
+        command.arg("generate").arg("--lake").arg(&lake).args(flags.split_whitespace());
+        process::run(command.args(["--interval", if self.is_quick { "600" } else { "10" }]))?;
         Ok(lake)
+    }
+
+    /// Buckets with samples, of one host and day.
+    fn buckets(&self) -> u32 {
+        if self.is_quick { 144 } else { 288 }
     }
 
     fn rollup(&self, lake: &Path, more: &[&str]) -> Result<Cost> {
@@ -48,7 +56,7 @@ pub(super) fn full(bench: &Bench, report: &mut Report) -> Result<()> {
     report.row("telemetry-rollup --force, with the durable publish", ours, ours);
     report.row("the bare decode of the same columns, two threads", decoded, ours);
     rows(report, &rivals, ours);
-    check_rows(&rivals, hosts * days * 288)?;
+    check_rows(&rivals, hosts * days * bench.buckets())?;
     report.at_least(
         "full rollup, against the fastest other engine",
         fastest(&rivals) / ours.seconds,
@@ -77,7 +85,7 @@ pub(super) fn day(bench: &Bench, report: &mut Report) -> Result<()> {
     report.section("One host's day in 1,440 files of a minute");
     report.row("telemetry-rollup --force", ours, ours);
     rows(report, &rivals, ours);
-    check_rows(&rivals, 288)?;
+    check_rows(&rivals, bench.buckets())?;
     report.at_least("day of minutes, against DuckDB", fastest(&rivals) / ours.seconds, 2.0, "times");
 
     let compaction = bench.rollup(&lake, &["compact"])?;
@@ -94,10 +102,11 @@ pub(super) fn day(bench: &Bench, report: &mut Report) -> Result<()> {
 pub(super) fn incremental(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut costs = Vec::new();
     for (name, days) in [("month", 28), ("year", if bench.is_quick { 56 } else { 363 })] {
-        let lake = live(bench, name, 1, days)?;
+        let begun = Begun::now()?;
+        let lake = live(bench, name, 1, days, &begun)?;
         let (mut news, mut nothing) = (Vec::new(), Vec::new());
         for run in 0..bench.runs {
-            minute(bench, name, 1, run)?;
+            minute(bench, (name, 1), &begun, run)?;
             news.push(bench.rollup(&lake, &[])?);
             nothing.push(bench.rollup(&lake, &[])?);
         }
@@ -120,10 +129,11 @@ pub(super) fn incremental(bench: &Bench, report: &mut Report) -> Result<()> {
 /// Many hosts that publish each minute.
 pub(super) fn minutes(bench: &Bench, report: &mut Report) -> Result<()> {
     let hosts = if bench.is_quick { 2 } else { 100 };
-    let lake = live(bench, "minutes", hosts, 0)?;
+    let begun = Begun::now()?;
+    let lake = live(bench, "minutes", hosts, 0, &begun)?;
     let mut costs = Vec::new();
     for run in 0..bench.runs {
-        minute(bench, "minutes", hosts, run)?;
+        minute(bench, ("minutes", hosts), &begun, run)?;
         costs.push(bench.rollup(&lake, &[])?);
     }
     let ours = median(&costs);
@@ -135,12 +145,12 @@ pub(super) fn minutes(bench: &Bench, report: &mut Report) -> Result<()> {
 
 /// A lake as cron leaves it: closed dates in one file, yesterday and today in minutes, hours merged,
 /// everything rolled up, up to half an hour ago.
-fn live(bench: &Bench, name: &str, hosts: u32, closed_days: u32) -> Result<PathBuf> {
+fn live(bench: &Bench, name: &str, hosts: u32, closed_days: u32, begun: &Begun) -> Result<PathBuf> {
     if closed_days > 0 {
-        let from = instant(&format!("-{} days", closed_days + 1))?;
+        let from = begun.minus_minutes(i64::from(closed_days + 1) * 1_440)?;
         bench.generate(name, &format!("--hosts {hosts} --days {closed_days} --from {}", date_of(&from)))?;
     }
-    let (yesterday, until) = (instant("-1 day")?, instant("-30 minutes")?);
+    let (yesterday, until) = (begun.minus_minutes(1_440)?, begun.minus_minutes(LEAD_MINUTES)?);
     let flags = format!("--hosts {hosts} --days 2 --layout minute --seed 2");
     let flags = format!("{flags} --from {} --until {until}", date_of(&yesterday));
     let lake = bench.generate(name, &flags)?;
@@ -150,17 +160,30 @@ fn live(bench: &Bench, name: &str, hosts: u32, closed_days: u32) -> Result<PathB
 }
 
 /// The next minute of every host.
-fn minute(bench: &Bench, name: &str, hosts: u32, number: u32) -> Result<()> {
-    let (ago, yesterday) = (30 - i64::from(number), instant("-1 day")?);
-    let (after, until) = (instant(&format!("-{ago} minutes"))?, instant(&format!("-{} minutes", ago - 1))?);
+fn minute(bench: &Bench, (name, hosts): (&str, u32), begun: &Begun, number: u32) -> Result<()> {
+    let (ago, yesterday) = (LEAD_MINUTES - i64::from(number), begun.minus_minutes(1_440)?);
+    let (after, until) = (begun.minus_minutes(ago)?, begun.minus_minutes(ago - 1)?);
     let flags = format!("--hosts {hosts} --days 2 --layout minute --seed 2 --from {}", date_of(&yesterday));
     bench.generate(name, &format!("{flags} --after {after} --until {until}")).map(drop)
 }
 
-/// The full minute that far from now, as RFC 3339.
-fn instant(offset: &str) -> Result<String> {
-    let text = process::output(Command::new("date").args(["-u", "-d", offset, "+%Y-%m-%dT%H:%M:00Z"]))?;
-    Ok(text.trim().to_owned())
+/// When a case began: its lake is made as of then, however long that takes.
+struct Begun {
+    unix_seconds: i64,
+}
+
+impl Begun {
+    fn now() -> Result<Self> {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        Ok(Self { unix_seconds: i64::try_from(since_1970.as_secs())? })
+    }
+
+    /// The last second of the full minute so long before, as RFC 3339.
+    fn minus_minutes(&self, minutes: i64) -> Result<String> {
+        let at = format!("@{}", self.unix_seconds - 60 * minutes);
+        let text = process::output(Command::new("date").args(["-u", "-d", &at, "+%Y-%m-%dT%H:%M:59Z"]))?;
+        Ok(text.trim().to_owned())
+    }
 }
 
 fn date_of(instant: &str) -> &str {
