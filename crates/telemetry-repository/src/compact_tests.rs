@@ -17,6 +17,7 @@ use crate::faults::{Faulty, Observer};
 use crate::filesystem::{FileSystem, OperatingSystem};
 use crate::frame::{frame_from_rows, rows_from_frame};
 use crate::parquet::{self, ROW_GROUP_ROWS};
+use crate::publish::Exclusion;
 use crate::{DatasetStore, Lake, RepositoryError, is_compact};
 
 fn midnight() -> DateTime<Utc> {
@@ -198,18 +199,30 @@ fn a_date_with_new_files_does_not_expire() {
     let error = store.expire_date(date(), &known).unwrap_err();
     assert!(matches!(error, RepositoryError::Conflict { .. }), "{error:?}");
     assert!(late.files[0].exists());
-    // Who waits for the lock while the date expires must not go on with the file that lost its name.
-    let lock = Lake::new(&root).lock_date(store.name(), date(), crate::publish::Exclusion::Shared).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn who_waits_for_the_lock_of_an_expiring_date_gets_one_that_others_see() {
+    let (_keep, root) = temporary();
+    let name = HOST_METRICS.name;
+    let ours = Lake::new(&root);
+    std::fs::create_dir_all(root.parent().unwrap()).unwrap();
+    let lock = ours.lock_date(name, date(), Exclusion::Exclusive).unwrap();
+    let (lake, system) = lake_with(&root, Faulty::default());
     std::thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let files = store.files_on(date()).unwrap();
-            store.expire_date(date(), &files).unwrap();
-            Lake::new(&root).host_metrics().append(&[sample("later", 6, 6)]).unwrap()
-        });
+        let waiting = scope.spawn(|| lake.lock_date(name, date(), Exclusion::Shared).unwrap());
+        while system.log().is_empty() {
+            std::thread::sleep(DELAY);
+        }
+        // Between opening the file and waiting for its lock is nothing that could be watched.
+        std::thread::sleep(10 * DELAY);
+        ours.remove_date_lock(name, date());
         drop(lock);
-        assert!(publisher.join().unwrap().files[0].exists());
+        let got = waiting.join().unwrap();
+        assert!(crate::lock::has_name(&got).unwrap(), "nobody else would find this lock");
+        assert_eq!(system.log().iter().filter(|call| **call == "open_lock").count(), 2);
     });
-    assert!(Lake::new(&root).date_lock_path(store.name(), date()).exists());
 }
 
 /// A foreign file with these rows, in this order.
