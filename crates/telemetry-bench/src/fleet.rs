@@ -129,7 +129,9 @@ impl Host {
             };
             for Taken { row, is_late } in faults.sample(&mut self.machine, at_us) {
                 if at_us <= after_us {
-                } else if is_late {
+                    continue;
+                }
+                if is_late {
                     late.push(row);
                 } else {
                     day.late.push(std::mem::take(&mut late));
