@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
+use telemetry_repository::{
+    DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName, RowGroups,
+};
 use telemetry_rollup_engine::{
     DataFrame, Ends, EngineError, GRACE_US, Partial, PassError, RollupConfig, RollupRequest, Source,
     next_final_us, splice,
@@ -257,18 +259,9 @@ impl<'a> Builder<'a> {
 
     /// The file's rows, read when they are asked for. Only our own names promise an order.
     fn source(&self, file: &DataFile, is_unsorted: bool) -> Source<'_, RepositoryError> {
-        let (silver, file) = (self.silver, file.clone());
-        let name = file.name.clone();
-        let mut groups = None;
-        let frames = std::iter::from_fn(move || {
-            if groups.is_none() {
-                match silver.read_row_groups(&file, &silver_columns()) {
-                    Ok(opened) => groups = Some(opened),
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            groups.as_mut()?.next()
-        });
+        let (silver, name) = (self.silver, file.name.clone());
+        let mut reading = Reading::Waiting(file.clone());
+        let frames = std::iter::from_fn(move || reading.next(silver));
         match name {
             FileName::Sample(name) if !is_unsorted => {
                 Source::sorted(frames, name.host.map(|host| host.to_string()))
@@ -289,6 +282,34 @@ impl<'a> Builder<'a> {
             Err(gone) if gone.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A file that is opened when its first row group is asked for, and closed after its last: a date can
+/// have more files than a process may hold open.
+enum Reading {
+    Waiting(DataFile),
+    Open(Box<RowGroups>),
+    Done,
+}
+
+impl Reading {
+    fn next(&mut self, store: &DatasetStore) -> Option<Result<DataFrame, RepositoryError>> {
+        if let Reading::Waiting(file) = self {
+            match store.read_row_groups(file, &silver_columns()) {
+                Ok(groups) => *self = Reading::Open(Box::new(groups)),
+                Err(error) => {
+                    *self = Reading::Done;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let Reading::Open(groups) = self else { return None };
+        let next = groups.next();
+        if next.is_none() {
+            *self = Reading::Done;
+        }
+        next
     }
 }
 

@@ -156,6 +156,21 @@ fn a_late_minute_reads_its_hours_only() {
     assert!(morning.exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_date_may_have_more_files_than_a_process_may_open() {
+    let world = World::new();
+    for minute in 0..120 {
+        world.append("pi", &format!("2026-03-10T{:02}:{:02}:03Z", minute / 60, minute % 60), 6);
+    }
+    let program = env!("CARGO_BIN_EXE_telemetry-rollup");
+    let lake = world.path().display().to_string();
+    let limited = format!("ulimit -n 32; exec {program} --lake {lake}");
+    let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(world.rollups("2026-03-10").len(), 24);
+}
+
 #[test]
 fn duplicates_are_counted_and_dropped() {
     let world = World::new();
