@@ -19,12 +19,13 @@ use telemetry_rollup_engine::{
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::silver_columns;
 
+use crate::damaged::set_aside;
 use crate::digest::digest;
 use crate::hours::{self, HOUR_DIGESTS, HourDigests};
 use crate::next_final::NextFinal;
 use crate::plan::{Action, NEXT_FINAL_US, PlannedDate, Reason};
 use crate::reach;
-use crate::silver::{Inputs, Period, Silver, whole};
+use crate::silver::{Period, Silver, whole};
 
 /// How often the inputs of a date may change under a build (compaction) before it gives up.
 const MOST_CHANGES: usize = 5;
@@ -95,16 +96,15 @@ impl<'a> Builder<'a> {
                 Err(error) => error,
             };
             match error {
-                PassError::Source(error @ RepositoryError::Damaged { .. }) => {
-                    self.set_aside(&inputs, &error)?;
-                    is_complete = false;
-                    silver = Arc::new(Silver::list(self.silver)?);
-                }
                 PassError::Source(error) if error.is_not_found() && changes < MOST_CHANGES => {
                     changes += 1;
                     silver = Arc::new(Silver::list(self.silver)?);
                 }
-                PassError::Source(error) => return Err(error.into()),
+                PassError::Source(error) => {
+                    set_aside(self.silver, inputs.own.iter().copied(), error)?;
+                    is_complete = false;
+                    silver = Arc::new(Silver::list(self.silver)?);
+                }
                 PassError::Engine(EngineError::Unsorted { source_number }) => {
                     let path = inputs.own[source_number].path.clone();
                     tracing::warn!(path = %path.display(), "file is not sorted by host and time, sorted in memory");
@@ -267,20 +267,6 @@ impl<'a> Builder<'a> {
                 Source::sorted(frames, name.host.map(|host| host.to_string()))
             }
             FileName::Sample(_) | FileName::Rollup(_) | FileName::Other => Source::unsorted(frames),
-        }
-    }
-
-    fn set_aside(&self, inputs: &Inputs<'_>, error: &RepositoryError) -> Result<(), RepositoryError> {
-        let RepositoryError::Damaged { path: damaged, .. } = error else { return Ok(()) };
-        let Some(file) = inputs.own.iter().find(|file| file.path == *damaged) else { return Ok(()) };
-        match self.silver.quarantine(file) {
-            Ok(path) => {
-                let quarantine = path.display().to_string();
-                tracing::error!(%error, quarantine, "damaged samples set aside");
-                Ok(())
-            }
-            Err(gone) if gone.is_not_found() => Ok(()),
-            Err(error) => Err(error),
         }
     }
 }

@@ -13,6 +13,7 @@ use telemetry_rollup_engine::GRACE_US;
 use telemetry_schema::HostId;
 
 use crate::args::DateRange;
+use crate::damaged::set_aside;
 use crate::expired::Expired;
 use crate::silver::{Silver, start_of};
 
@@ -119,44 +120,20 @@ fn compact_date(
                 tracing::info!(%date, merged, files, rows, "samples compacted");
                 return Ok(is_complete);
             }
+            Err(RepositoryError::Conflict { .. }) if changes < MOST_CHANGES => changes += 1,
+            Err(RepositoryError::Conflict { .. }) => {
+                tracing::warn!(%date, "samples keep changing, compaction waits for the next run");
+                return Ok(is_complete);
+            }
             Err(error) => {
-                let damaged = damaged_input(&error, &groups);
-                match (damaged, &error) {
-                    (Some(file), _) => {
-                        set_aside(store, &file, &error)?;
-                        is_complete = false;
-                    }
-                    (None, RepositoryError::Conflict { .. }) if changes < MOST_CHANGES => changes += 1,
-                    (None, RepositoryError::Conflict { .. }) => {
-                        tracing::warn!(%date, "samples keep changing, compaction waits for the next run");
-                        return Ok(is_complete);
-                    }
-                    (None, _) => return Err(error),
-                }
+                set_aside(store, groups.iter().flatten(), error)?;
+                is_complete = false;
             }
         }
         match plan_date(date, &store.files_on(date)?, closed_after, now) {
             Some(again) => groups = again.groups,
             None => return Ok(is_complete),
         }
-    }
-}
-
-/// The input that the error says is damaged.
-fn damaged_input(error: &RepositoryError, groups: &[Vec<DataFile>]) -> Option<DataFile> {
-    let RepositoryError::Damaged { path, .. } = error else { return None };
-    groups.iter().flatten().find(|file| file.path == *path).cloned()
-}
-
-fn set_aside(store: &DatasetStore, file: &DataFile, error: &RepositoryError) -> Result<(), RepositoryError> {
-    match store.quarantine(file) {
-        Ok(path) => {
-            let quarantine = path.display().to_string();
-            tracing::error!(%error, quarantine, "damaged samples set aside");
-            Ok(())
-        }
-        Err(gone) if gone.is_not_found() => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod compact;
+mod damaged;
 mod digest;
 mod expire;
 mod expired;
