@@ -42,7 +42,7 @@ fn build_and_measure(arguments: &Arguments) -> Result<()> {
     build(&["-p", "telemetry-collect"])?;
     build(&["-p", "telemetry-provider", "--example", "sample_cost"])?;
     let directory = process::target_directory()?.join(if arguments.dev { "debug" } else { "release" });
-    let this = std::env::current_exe().context("cannot find this program")?;
+    let this = process::this_program()?;
     let mut measure = Command::new(this);
     measure.args(["cost", "--runs", &arguments.runs.to_string(), "--built"]).arg(directory);
     process::run(&mut measure)

@@ -46,6 +46,15 @@ pub(crate) fn show(command: &Command) -> String {
     })
 }
 
+/// This program, to be started once more. A build may have put another file in its place meanwhile, and
+/// then its name leads nowhere; Linux has a link that leads to the running file itself.
+pub(crate) fn this_program() -> Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe().context("cannot find this program")
+}
+
 /// Where cargo puts what it builds.
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new()

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if wants(Suite::Bench) {
         // A process of its own, as its children are measured by the resource usage of all children.
-        let this = std::env::current_exe().context("cannot find this program")?;
+        let this = process::this_program()?;
         process::run(Command::new(this).args(["bench", "--quick"]))?;
     }
     println!("{tally}");

@@ -22,7 +22,7 @@ pub(super) struct Cost {
 
 /// Runs a program to its end and says what it took.
 pub(super) fn measure(program: &Path, arguments: &[&str]) -> Result<Cost> {
-    let this = std::env::current_exe().context("cannot find this program")?;
+    let this = process::this_program()?;
     let mut command = Command::new(this);
     command.args(["bench", "--child"]).arg(program).args(arguments);
     let text = process::output(&mut command)?;
