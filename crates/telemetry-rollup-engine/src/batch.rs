@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use polars::prelude::{
     BooleanChunked, Column as Series, DataFrame, DataType, Float64Chunked, Int64Chunked, StringChunked,
@@ -219,6 +220,18 @@ impl Data {
         match self {
             Data::Int { present, .. } | Data::Float { present, .. } => present.as_deref(),
             Data::Text(_) => None,
+        }
+    }
+
+    /// Calls with every integer that is present in these rows.
+    pub(crate) fn for_each_int(&self, rows: Range<usize>, mut take: impl FnMut(i64)) {
+        let values = &self.ints_slice()[rows.clone()];
+        match self.present() {
+            None => values.iter().for_each(|value| take(*value)),
+            Some(present) => {
+                let present = values.iter().zip(&present[rows]).filter(|(_, present)| **present);
+                present.for_each(|(value, _)| take(*value));
+            }
         }
     }
 

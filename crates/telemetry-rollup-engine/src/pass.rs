@@ -111,15 +111,13 @@ impl<'a> HostPass<'a> {
             }
             last_boot = *boot;
         }
-        let intervals = &batch.columns[self.plan.sample_interval];
-        let synced = &batch.columns[self.plan.clock_synced];
-        for row in rows {
-            bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(intervals.int(row));
-            if let Some(synced) = synced.int(row) {
-                bucket.clock_known += 1;
-                bucket.clock_unsynced += i64::from(synced == 0);
-            }
-        }
+        batch.columns[self.plan.sample_interval].for_each_int(rows.clone(), |interval| {
+            bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(Some(interval));
+        });
+        batch.columns[self.plan.clock_synced].for_each_int(rows, |synced| {
+            bucket.clock_known += 1;
+            bucket.clock_unsynced += i64::from(synced == 0);
+        });
     }
 
     /// Everything that looks at pairs of samples.

@@ -156,6 +156,31 @@ fn a_late_minute_reads_its_hours_only() {
     assert!(morning.exists());
 }
 
+#[test]
+fn dates_built_side_by_side_are_those_built_alone() {
+    let (together, alone) = (World::new(), World::new());
+    let dates: Vec<String> = (8..14).map(|day| format!("2026-03-{day:02}")).collect();
+    for world in [&together, &alone] {
+        for (at, date) in dates.iter().enumerate() {
+            world.append("pi", &format!("{date}T00:00:03Z"), 8_640);
+            // A host that is silent on every other date.
+            if at % 2 == 0 {
+                world.append("nas", &format!("{date}T23:50:03Z"), 60);
+            }
+        }
+    }
+    together.build(&[]);
+    for date in dates.iter().rev() {
+        alone.build(&["--from", date, "--to", date]);
+    }
+    for date in &dates {
+        assert_eq!(together.rollups(date), alone.rollups(date), "{date}");
+    }
+    let before = together.identities();
+    together.build(&[]);
+    assert_eq!(together.identities(), before);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_date_may_have_more_files_than_a_process_may_open() {
