@@ -77,7 +77,7 @@ struct Collector {
 
 impl Collector {
     fn build() -> Result<Self> {
-        process::run(&mut process::cargo(&["build", "--locked", "-p", "telemetry-collect"]))?;
+        process::build_programs()?;
         let target = process::target_directory()?;
         let lake = target.join("compare-lake");
         if lake.exists() {

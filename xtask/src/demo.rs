@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let packages = ["telemetry-collect", "telemetry-rollup"];
     eprintln!("Building the programs; in a fresh clone that takes some minutes, most of them for polars.");
-    process::run(&mut process::cargo(&["build", "--locked", "-p", packages[0], "-p", packages[1]]))?;
+    process::build_programs()?;
     let target = process::target_directory()?;
     let lake = arguments.lake.clone().unwrap_or_else(|| target.join("demo-lake"));
     let program = |name: &str| {

@@ -65,6 +65,12 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(metadata.target_directory.into_std_path_buf())
 }
 
+/// Builds the programs. All of the workspace's, since a part of it would select other features of what
+/// the crates share, and with them polars would be built a second time for the tests.
+pub(crate) fn build_programs() -> Result<()> {
+    run(&mut cargo(&["build", "--workspace", "--bins", "--locked"]))
+}
+
 /// Builds the programs and all tests: the very units that `cargo test` wants, so that polars is built
 /// once, with one set of features.
 pub(crate) fn build_everything() -> Result<()> {
