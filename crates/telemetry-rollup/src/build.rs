@@ -184,13 +184,15 @@ impl<'a> Builder<'a> {
     ) -> anyhow::Result<(Option<DataFrame>, Arc<Silver>, bool)> {
         let Computed { mut partial, period, silver, is_complete } = computed;
         let inputs = silver.inputs(&period, reach(self.config));
-        partial.join_before(&self.ends(&inputs.before, neighbours.before, date.pred_opt())?);
-        partial.join_after(&self.ends(&inputs.after, neighbours.after, date.succ_opt())?);
+        let (before, has_before) = self.ends(&inputs.before, neighbours.before, date.pred_opt())?;
+        let (after, has_after) = self.ends(&inputs.after, neighbours.after, date.succ_opt())?;
+        partial.join_before(&before);
+        partial.join_after(&after);
         let unusable_rows = partial.unusable_rows();
         if unusable_rows > 0 {
             tracing::error!(%date, rows = unusable_rows, "samples without a key left out");
         }
-        let is_complete = is_complete && unusable_rows == 0;
+        let is_complete = is_complete && has_before && has_after && unusable_rows == 0;
         let rows = if partial.is_empty() { None } else { Some(partial.into_frame()?) };
         Ok((rows, silver, is_complete))
     }
@@ -216,29 +218,33 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The ends of the samples in these files; those of the date next to it are known if that is
-    /// built too. A file that cannot be read now is named when its own date is built.
+    /// The ends of the samples in these files, and whether all could be read; those of the date next
+    /// to it are known if that is built too.
     fn ends(
         &self,
         files: &[&DataFile],
         known: Option<Ends>,
         next_to: Option<NaiveDate>,
-    ) -> anyhow::Result<Ends> {
+    ) -> anyhow::Result<(Ends, bool)> {
         let is_known = |file: &&DataFile| known.is_some() && Some(file.date) == next_to;
         let files: Vec<&DataFile> = files.iter().copied().filter(|file| !is_known(file)).collect();
-        let mut ends = known.unwrap_or_default();
+        let (mut ends, mut is_complete) = (known.unwrap_or_default(), true);
         for file in files {
             let nothing = DateTime::UNIX_EPOCH..DateTime::UNIX_EPOCH;
             match self.pass(&[file], &nothing, &BTreeSet::from([file.path.clone()])) {
                 Ok(partial) => ends.or(partial.ends()),
-                Err(PassError::Source(error)) if is_left_out(&error) => {
+                // Gone to quarantine with its own date, or merged since: the digest brings it up again.
+                Err(PassError::Source(error)) if error.is_not_found() => {
                     tracing::warn!(%error, "samples next to the date left out");
                 }
-                Err(PassError::Source(error)) => return Err(error.into()),
+                Err(PassError::Source(error)) => {
+                    set_aside(self.silver, [file], error)?;
+                    is_complete = false;
+                }
                 Err(PassError::Engine(error)) => return Err(error.into()),
             }
         }
-        Ok(ends)
+        Ok((ends, is_complete))
     }
 
     /// One pass over the files; rows are made for the period.

@@ -263,6 +263,20 @@ fn damaged_samples_are_set_aside_and_named() {
 }
 
 #[test]
+fn a_damaged_file_next_to_the_date_is_set_aside_too() {
+    let world = World::new();
+    let before = world.append("pi", "2026-03-09T23:59:03Z", 6);
+    world.build(&[]);
+    std::fs::write(&before, vec![0u8; usize::try_from(before.metadata().unwrap().len()).unwrap()]).unwrap();
+    world.append("pi", "2026-03-10T00:00:03Z", 6);
+    let got = world.run(&["--from", "2026-03-10"]);
+    assert_eq!(got.code, 3, "{}", got.stderr);
+    assert!(got.stderr.contains(before.file_name().unwrap().to_str().unwrap()), "{}", got.stderr);
+    assert!(!before.exists());
+    assert_eq!(world.rollups("2026-03-10")[0].sample_count, Some(6));
+}
+
+#[test]
 fn two_files_in_a_date_of_gold_become_one() {
     let world = World::new();
     world.append("pi", "2026-03-10T12:00:03Z", 30);
