@@ -129,6 +129,9 @@ fn hours_that_change_are_built_as_the_whole_would_be() {
         ("attic", "2026-03-10T11:59:53Z", 3),
         ("pi", "2026-03-10T09:58:03Z", 8),
         ("nas", "2026-03-10T01:59:03Z", 6),
+        // The growth up to the first sample of the hour falls into the hour before, which is built.
+        ("pi", "2026-03-10T05:58:03Z", 11),
+        ("pi", "2026-03-10T06:00:03Z", 6),
     ];
     let world = World::new();
     for (at, (host, from, samples)) in appended.iter().enumerate() {
