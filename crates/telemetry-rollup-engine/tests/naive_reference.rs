@@ -283,8 +283,53 @@ struct Step {
     synced: Option<bool>,
     interval: Option<i32>,
     lost: bool,
-    copies: u8,
+    copies: Vec<Twin>,
     has_evidence: bool,
+}
+
+/// A second delivery of a sample: the columns of [`vary`] from `first` on are lower, higher or gone.
+#[derive(Debug, Clone)]
+struct Twin {
+    first: usize,
+    changes: Vec<Option<i64>>,
+}
+
+fn twin() -> impl Strategy<Value = Twin> {
+    let change = proptest::option::weighted(0.85, -2..3i64);
+    let changes = proptest::collection::vec(change, 0..4);
+    (0..DECIDING_COLUMNS, changes).prop_map(|(first, changes)| Twin { first, changes })
+}
+
+const DECIDING_COLUMNS: usize = 19;
+
+/// Changes the column of this place in [`rank`].
+fn vary(row: &mut HostMetricsSample, place: usize, by: Option<i64>) {
+    let int = |value: &mut Option<i64>| *value = by.map(|by| (value.unwrap_or(7) + by).max(0));
+    let float = |value: &mut Option<f64>| *value = by.map(|by| value.unwrap_or(7.0) + by as f64);
+    let text = |value: &mut Option<String>, texts: [&str; 5]| {
+        *value = by.map(|by| texts[usize::try_from(by + 2).unwrap()].to_owned());
+    };
+    match place {
+        0 => float(&mut row.uptime_seconds),
+        1 => int(&mut row.net_rx_bytes),
+        2 => int(&mut row.net_tx_bytes),
+        3 => float(&mut row.cpu_pct),
+        4 => int(&mut row.ram_used_mb),
+        5 => text(&mut row.boot_id, ["a", "boot-0", "boot-1", "boot-2", "c"]),
+        6 => int(&mut row.ram_total_mb),
+        7 => int(&mut row.ram_available_mb),
+        8 => int(&mut row.swap_total_mb),
+        9 => int(&mut row.swap_used_mb),
+        10 => float(&mut row.disk_root_total_gb),
+        11 => float(&mut row.disk_root_free_gb),
+        12 => float(&mut row.cpu_temp_c),
+        13 => text(&mut row.throttle_flags, ["0x0", "0x1", "0x50005", "0x8", "0xf0000"]),
+        14 => row.sample_interval_seconds = by.map(|by| 10 + i32::try_from(by).unwrap()),
+        15 => int(&mut row.disk_read_bytes),
+        16 => int(&mut row.disk_write_bytes),
+        17 => text(&mut row.net_interfaces, ["eth", "eth0", "eth0,eth1", "eth1", "wlan0"]),
+        _ => row.clock_synced = by.map(|by| by > 0),
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -304,7 +349,7 @@ fn step() -> impl Strategy<Value = Step> {
         proptest::option::weighted(0.8, proptest::sample::select(vec![1, 10, 60, 400])),
         (
             proptest::bool::weighted(0.05),
-            prop_oneof![9 => Just(0u8), 1 => 1..3u8],
+            prop_oneof![9 => Just(Vec::new()), 1 => proptest::collection::vec(twin(), 1..3)],
             proptest::bool::weighted(0.95),
         ),
     )
@@ -331,7 +376,7 @@ fn samples(host: &str, steps: &[Step]) -> Rows {
     let mut skew = 0;
     let mut counters = [1_000_000i64; 4];
     let mut rows = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
+    for step in steps {
         at += 10 * SECOND_US;
         match step.event {
             Event::Steady => {}
@@ -363,13 +408,12 @@ fn samples(host: &str, steps: &[Step]) -> Rows {
             row.boot_id = Some(format!("boot-{boot}"));
             row.uptime_seconds = Some((at - booted) as f64 / 1e6);
         }
-        for copy in 0..step.copies {
-            let mut twin = row.clone();
-            if copy > 0 {
-                twin.ram_used_mb = Some(index as i64 % 3);
-                twin.cpu_temp_c = None;
+        for twin in &step.copies {
+            let mut copy = row.clone();
+            for (place, by) in (twin.first..DECIDING_COLUMNS).zip(&twin.changes) {
+                vary(&mut copy, place, *by);
             }
-            rows.push(twin);
+            rows.push(copy);
         }
         rows.push(row);
     }
