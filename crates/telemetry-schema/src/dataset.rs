@@ -265,6 +265,8 @@ pub enum Source {
     Measured(&'static str),
     /// Computed from Silver columns by the rollup engine.
     Rollup(Formula),
+    /// Decided by the alert rules.
+    Alert,
 }
 
 /// How a Gold column is made from the samples of one host and bucket. Aggregates skip nulls; over no

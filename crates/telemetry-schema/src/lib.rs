@@ -16,6 +16,7 @@ mod validate;
 mod value;
 
 pub use dataset::{Column, ColumnType, Dataset, Formula, Kind, Layer, Presence, Rule, Source, Unit};
+pub use datasets::host_alerts::{self, HOST_ALERTS, HostAlert};
 pub use datasets::host_metrics::{self, HOST_METRICS, HostMetricsSample};
 pub use datasets::host_metrics_rollup::{self, HOST_METRICS_ROLLUP, HostMetricsRollup};
 pub use host_id::{HostId, HostIdError};

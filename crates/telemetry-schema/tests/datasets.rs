@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use telemetry_schema::host_metrics::{CpuReading, HostMetricsReadings, NetworkReading, names};
 use telemetry_schema::host_metrics_rollup::{DEDUPLICATION, EVIDENCE, silver_columns};
 use telemetry_schema::{
-    ColumnType, HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsRollup, HostMetricsSample, Kind, Presence, Row,
-    Source, Unit, Value, datasets, missing_required, round_to_units, validate,
+    ColumnType, HOST_METRICS, HOST_METRICS_ROLLUP, HostAlert, HostMetricsRollup, HostMetricsSample, Kind,
+    Presence, Row, Source, Unit, Value, datasets, missing_required, round_to_units, validate,
 };
 
 fn sample() -> HostMetricsSample {
@@ -205,9 +205,12 @@ fn round_trip<R: Row>(values: &[Value<'static>]) {
 
 proptest! {
     #[test]
-    fn rows_keep_their_cells(silver in cells::<HostMetricsSample>(), gold in cells::<HostMetricsRollup>()) {
+    fn rows_keep_their_cells(
+        silver in cells::<HostMetricsSample>(), gold in cells::<HostMetricsRollup>(), alert in cells::<HostAlert>(),
+    ) {
         round_trip::<HostMetricsSample>(&silver);
         round_trip::<HostMetricsRollup>(&gold);
+        round_trip::<HostAlert>(&alert);
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn source_word(source: &Source) -> String {
         Source::Stamped => "stamped".to_owned(),
         Source::Measured(group) => format!("measured: {group}"),
         Source::Rollup(formula) => formula_word(*formula),
+        Source::Alert => "alert rules".to_owned(),
     }
 }
 

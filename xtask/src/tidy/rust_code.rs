@@ -13,11 +13,16 @@ const FUNCTION_LINES_MAX: usize = 70;
 const MAIN_LINES_MAX: usize = 30;
 
 /// Column names that mean something else too, so that a string with them proves nothing.
-const OTHER_MEANINGS: [&str; 7] = [
+const OTHER_MEANINGS: [&str; 12] = [
     // Ordinary words, and names of other things in Rust and in configuration files.
     "os",
     "arch",
     "coverage",
+    "message",
+    "severity",
+    "state",
+    "threshold",
+    "value",
     // Keys of the configuration, flags and environment variables that the user named so.
     "host_id",
     "sample_interval_seconds",
