@@ -3,6 +3,7 @@
 import datetime
 import fcntl
 import json
+import os
 import random
 import threading
 import time
@@ -14,7 +15,8 @@ import pyarrow
 import pyarrow.parquet
 from conftest import GOLD, HOST, SILVER, files, run
 
-SECONDS = 12
+# Longer runs tell more of the share of loud failures: set the variable to 60 and more.
+SECONDS = float(os.environ.get("XTASK_TEST_READERS_SECONDS", 12))
 # A reader fails loudly if a date is exchanged between its listing and its opening the files, so how
 # often depends on how often dates are exchanged: about eight times a second here, not every five minutes.
 PAUSE_SECONDS = 0.1
