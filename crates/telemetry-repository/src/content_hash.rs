@@ -3,7 +3,7 @@
 use std::ops::Add;
 
 use polars::prelude::*;
-use telemetry_schema::{ColumnType, Dataset};
+use telemetry_schema::{self as schema, ColumnType, Dataset};
 
 use crate::error::RepositoryError;
 use crate::frame::timestamps;
@@ -11,14 +11,21 @@ use crate::frame::timestamps;
 /// BLAKE3 over rows in their order, fed frame by frame (a row group at a time).
 ///
 /// The canonical encoding: the dataset's columns in schema order, without those that a file lacks;
-/// first each column's name and type, then row by row each cell as one byte, 0 for null and 1 for a
-/// value, and the value: integers, timestamps and the bits of doubles little-endian, booleans as one
-/// byte, texts as their length in 8 bytes and their bytes.
+/// for each its name and its type, each as a length in 8 bytes and the text, then the BLAKE3 of its
+/// cells. A cell is one byte, 0 for null and 1 for a value, and the value: integers, timestamps and
+/// the bits of doubles little-endian, booleans as one byte, texts as their length in 8 bytes and
+/// their bytes.
 #[derive(Debug)]
 pub struct ContentHasher {
-    columns: Vec<(&'static str, ColumnType)>,
-    hasher: blake3::Hasher,
+    columns: Vec<HashedColumn>,
     scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct HashedColumn {
+    name: &'static str,
+    ty: ColumnType,
+    cells: blake3::Hasher,
 }
 
 enum Cells<'a> {
@@ -32,38 +39,39 @@ enum Cells<'a> {
 impl ContentHasher {
     /// A hash of the dataset's columns that a file has.
     pub fn new(dataset: &'static Dataset, has_column: impl Fn(&str) -> bool) -> Self {
-        let columns: Vec<_> = dataset
-            .columns
-            .iter()
-            .filter(|column| has_column(column.name))
-            .map(|column| (column.name, column.ty))
-            .collect();
-        let mut hasher = blake3::Hasher::new();
-        for (name, ty) in &columns {
-            for text in [*name, &ty.to_string()] {
-                hasher.update(&(text.len() as u64).to_le_bytes());
-                hasher.update(text.as_bytes());
-            }
-        }
-        Self { columns, hasher, scratch: Vec::new() }
+        let columns = dataset.columns.iter().filter(|column| has_column(column.name));
+        let hashed = |column: &schema::Column| HashedColumn {
+            name: column.name,
+            ty: column.ty,
+            cells: blake3::Hasher::new(),
+        };
+        Self { columns: columns.map(hashed).collect(), scratch: Vec::new() }
     }
 
     /// Adds the rows of a frame; its columns can stand in any order, others are left out.
     pub fn update(&mut self, frame: &DataFrame) -> Result<(), RepositoryError> {
-        let columns = all_cells(frame, self.columns.iter().copied())?;
-        for row in 0..frame.height() {
+        for column in &mut self.columns {
+            let found = frame.column(column.name).and_then(|found| cells(found, column.ty));
+            let cells = found.map_err(|error| invalid(&error))?;
+            // A column at once: the hash is several times as fast over long stretches.
             self.scratch.clear();
-            for column in &columns {
-                encode(&mut self.scratch, column, row);
-            }
-            self.hasher.update(&self.scratch);
+            encode_all(&mut self.scratch, &cells);
+            column.cells.update(&self.scratch);
         }
         Ok(())
     }
 
     /// The hash as 64 hexadecimal digits.
     pub fn finish(self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        let mut hasher = blake3::Hasher::new();
+        for HashedColumn { name, ty, cells } in &self.columns {
+            for text in [*name, &ty.to_string()] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+            hasher.update(cells.finalize().as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 }
 
@@ -114,10 +122,11 @@ fn all_cells(
     columns: impl Iterator<Item = (&'static str, ColumnType)>,
 ) -> Result<Vec<Cells<'_>>, RepositoryError> {
     let found = columns.map(|(name, ty)| cells(frame.column(name)?, ty)).collect::<PolarsResult<_>>();
-    found.map_err(|error| RepositoryError::InvalidFrame {
-        dataset: "content hash".to_owned(),
-        reason: error.to_string(),
-    })
+    found.map_err(|error| invalid(&error))
+}
+
+fn invalid(error: &PolarsError) -> RepositoryError {
+    RepositoryError::InvalidFrame { dataset: "content hash".to_owned(), reason: error.to_string() }
 }
 
 fn cells(column: &Column, ty: ColumnType) -> PolarsResult<Cells<'_>> {
@@ -131,22 +140,51 @@ fn cells(column: &Column, ty: ColumnType) -> PolarsResult<Cells<'_>> {
     })
 }
 
+/// The cell of one row.
 fn encode(out: &mut Vec<u8>, cells: &Cells<'_>, row: usize) {
-    fn fixed<const N: usize>(out: &mut Vec<u8>, value: Option<[u8; N]>) {
-        out.push(u8::from(value.is_some()));
-        out.extend(value.iter().flatten());
-    }
     match cells {
-        Cells::Int32(values) => fixed(out, values.get(row).map(i32::to_le_bytes)),
-        Cells::Int64(values) => fixed(out, values.get(row).map(i64::to_le_bytes)),
-        Cells::Float64(values) => fixed(out, values.get(row).map(|value| value.to_bits().to_le_bytes())),
-        Cells::Boolean(values) => fixed(out, values.get(row).map(|value| [u8::from(value)])),
-        Cells::String(values) => {
-            let text = values.get(row);
-            fixed(out, text.map(|text| (text.len() as u64).to_le_bytes()));
-            out.extend(text.unwrap_or_default().as_bytes());
-        }
+        Cells::Int32(values) => number(out, values.get(row).map(i32::to_le_bytes)),
+        Cells::Int64(values) => number(out, values.get(row).map(i64::to_le_bytes)),
+        Cells::Float64(values) => number(out, values.get(row).map(f64::to_le_bytes)),
+        Cells::Boolean(values) => number(out, values.get(row).map(|value| [u8::from(value)])),
+        Cells::String(values) => text(out, values.get(row)),
     }
+}
+
+/// The cells of all rows.
+fn encode_all(out: &mut Vec<u8>, cells: &Cells<'_>) {
+    match cells {
+        Cells::Int32(values) => numbers(out, values, i32::to_le_bytes),
+        Cells::Int64(values) => numbers(out, values, i64::to_le_bytes),
+        Cells::Float64(values) => numbers(out, values, f64::to_le_bytes),
+        Cells::Boolean(values) => {
+            values.iter().for_each(|value| number(out, value.map(|value| [u8::from(value)])));
+        }
+        Cells::String(values) => values.iter().for_each(|value| text(out, value)),
+    }
+}
+
+fn numbers<T: PolarsNumericType, const N: usize>(
+    out: &mut Vec<u8>,
+    values: &ChunkedArray<T>,
+    bytes: impl Fn(T::Native) -> [u8; N],
+) {
+    if values.null_count() > 0 {
+        values.iter().for_each(|value| number(out, value.map(&bytes)));
+    } else {
+        let present = values.data_views().flatten();
+        present.for_each(|value| number(out, Some(bytes(*value))));
+    }
+}
+
+fn number<const N: usize>(out: &mut Vec<u8>, value: Option<[u8; N]>) {
+    out.push(u8::from(value.is_some()));
+    out.extend_from_slice(value.as_ref().map_or(&[], |bytes| &bytes[..]));
+}
+
+fn text(out: &mut Vec<u8>, value: Option<&str>) {
+    number(out, value.map(|text| (text.len() as u64).to_le_bytes()));
+    out.extend_from_slice(value.unwrap_or_default().as_bytes());
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod compact;
 mod compact_tests;
 mod content_hash;
 mod error;
+mod excerpt;
 mod expire;
 #[cfg(test)]
 mod faults;

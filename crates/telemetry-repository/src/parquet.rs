@@ -17,6 +17,7 @@ use polars::prelude::*;
 use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 
 use crate::error::{IoContext as _, RepositoryError};
+use crate::excerpt::{Chunk, Excerpts, MAGIC};
 use crate::footer::Footer;
 use crate::frame::data_type;
 use crate::pages;
@@ -31,7 +32,6 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 const MAX_ROWS: usize = 100_000_000;
 /// Length and magic at the very end.
 const TRAILER_BYTES: u64 = 8;
-const MAGIC: &[u8; 4] = b"PAR1";
 /// The Arrow schema as polars stores it; the Parquet types say all that the datasets need.
 const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
@@ -91,6 +91,8 @@ pub(crate) struct ParquetFile {
     tail: Vec<u8>,
     metadata: FileMetadataRef,
     footer: Footer,
+    /// Made when the first row group of a file larger than its tail is read.
+    excerpts: Option<Excerpts>,
 }
 
 impl ParquetFile {
@@ -109,7 +111,7 @@ impl ParquetFile {
             tail = read_range(&mut file, size - footer_bytes..size, path)?;
         }
         let (metadata, footer) = contained(path, || parse_footer(&tail))?;
-        Ok(Self { path: path.to_owned(), file, size, tail, metadata, footer })
+        Ok(Self { path: path.to_owned(), file, size, tail, metadata, footer, excerpts: None })
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -170,18 +172,19 @@ impl ParquetFile {
         group: usize,
         columns: &[&'static SchemaColumn],
     ) -> Result<DataFrame, RepositoryError> {
-        let metadata = single_group(&self.metadata, group);
-        let schema = contained(&self.path, || schema_of(&metadata))?;
-        let present = self.check_types(&schema, columns)?;
-        let rows = metadata.num_rows;
+        let present = self.check_types(columns)?;
+        let rows = self.metadata.row_groups[group].num_rows();
         if present.is_empty() {
             return complete(&DataFrame::empty(), columns, rows)
                 .map_err(|error| self.damaged(first_line(&error)));
         }
-        let bytes = self.chunks(&metadata, &present)?;
+        let chunks = self.chunks(group, &present)?;
+        let (bytes, metadata) = self.in_memory(group, &chunks)?;
         let frame = contained(&self.path, || {
             let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
-            reader.set_metadata(metadata);
+            if let Some(metadata) = metadata {
+                reader.set_metadata(metadata);
+            }
             let names = present.iter().map(|column| column.name.to_owned()).collect();
             reader.with_columns(Some(names)).finish()
         })?;
@@ -193,9 +196,9 @@ impl ParquetFile {
     /// The wanted columns that the file has, if they have the types of the dataset.
     fn check_types(
         &self,
-        schema: &Schema,
         columns: &[&'static SchemaColumn],
     ) -> Result<Vec<&'static SchemaColumn>, RepositoryError> {
+        let schema = contained(&self.path, || schema_of(&self.metadata))?;
         let mut present = Vec::with_capacity(columns.len());
         for column in columns {
             match schema.get(column.name) {
@@ -221,38 +224,60 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// The bytes of the file as far as the one row group's columns need them. Where the file is larger
-    /// than its tail, the rest stays zero, and untouched zero pages take no memory.
-    fn chunks(
-        &mut self,
-        metadata: &FileMetadata,
-        columns: &[&SchemaColumn],
-    ) -> Result<Vec<u8>, RepositoryError> {
-        let rows = metadata.num_rows;
-        let ranges = contained(&self.path, || chunk_ranges(metadata, columns))?;
-        if ranges.iter().any(|range| range.start > range.end || range.end > self.size) {
+    /// Where the row group's chunks of these columns are.
+    fn chunks(&self, group: usize, columns: &[&SchemaColumn]) -> Result<Vec<Chunk>, RepositoryError> {
+        let chunks = contained(&self.path, || chunks_of(&self.metadata, group, columns))?;
+        if chunks.iter().any(|chunk| chunk.range.start > chunk.range.end || chunk.range.end > self.size) {
             return Err(self.damaged("column chunks reach beyond the end".to_owned()));
         }
-        let bytes = self.read_ranges(&ranges)?;
-        for range in ranges {
-            pages::check(&bytes[range.start as usize..range.end as usize], rows)
-                .map_err(|reason| self.damaged(reason))?;
+        if chunks.iter().map(Chunk::bytes).sum::<u64>() > self.size {
+            return Err(self.damaged("column chunks overlap".to_owned()));
         }
-        Ok(bytes)
+        Ok(chunks)
     }
 
-    /// The file with these ranges, where it is larger than its tail.
-    fn read_ranges(&mut self, ranges: &[Range<u64>]) -> Result<Vec<u8>, RepositoryError> {
+    /// A Parquet file in memory that has these chunks of a row group, and its metadata if that is not
+    /// simply its footer.
+    fn in_memory(
+        &mut self,
+        group: usize,
+        chunks: &[Chunk],
+    ) -> Result<(Vec<u8>, Option<FileMetadataRef>), RepositoryError> {
+        let rows = self.metadata.row_groups[group].num_rows();
+        let check = |bytes: &[u8]| pages::check(bytes, rows);
         if self.tail.len() as u64 == self.size {
-            return Ok(self.tail.clone());
+            for Chunk { range, .. } in chunks {
+                let chunk = &self.tail[range.start as usize..range.end as usize];
+                check(chunk).map_err(|reason| self.damaged(reason))?;
+            }
+            return Ok((self.tail.clone(), Some(single_group(&self.metadata, group))));
         }
-        let mut bytes = vec![0; self.size as usize];
-        for range in ranges {
-            let target = &mut bytes[range.start as usize..range.end as usize];
-            self.file.seek(SeekFrom::Start(range.start)).at("read", &self.path)?;
-            self.file.read_exact(target).at("read", &self.path)?;
+        let footer = self.excerpt_footer(group, chunks)?;
+        let length = chunks.iter().map(Chunk::bytes).sum::<u64>() as usize;
+        let mut bytes = Vec::with_capacity(MAGIC.len() + length + footer.len());
+        bytes.extend_from_slice(MAGIC);
+        for chunk in chunks {
+            let start = bytes.len();
+            self.file.seek(SeekFrom::Start(chunk.range.start)).at("read", &self.path)?;
+            let read = (&self.file).take(chunk.bytes()).read_to_end(&mut bytes).at("read", &self.path)?;
+            if read as u64 != chunk.bytes() {
+                return Err(self.damaged("shorter than a moment ago".to_owned()));
+            }
+            check(&bytes[start..]).map_err(|reason| self.damaged(reason))?;
         }
-        Ok(bytes)
+        bytes.extend_from_slice(&footer);
+        Ok((bytes, None))
+    }
+
+    fn excerpt_footer(&mut self, group: usize, chunks: &[Chunk]) -> Result<Vec<u8>, RepositoryError> {
+        let failed = |error| PolarsError::ComputeError(format!("{error}").into());
+        contained(&self.path, || {
+            let excerpts = match self.excerpts.take() {
+                Some(excerpts) => excerpts,
+                None => Excerpts::parse(footer_of(&self.tail)).map_err(failed)?,
+            };
+            self.excerpts.insert(excerpts).footer(group, chunks).map_err(failed)
+        })
     }
 
     fn damaged(&self, reason: String) -> RepositoryError {
@@ -333,6 +358,13 @@ fn footer_bytes(tail: &[u8]) -> Option<u64> {
     (magic == MAGIC).then(|| u64::from(u32::from_le_bytes(*length)) + TRAILER_BYTES)
 }
 
+/// The footer proper, given the end of a file that has one.
+fn footer_of(tail: &[u8]) -> &[u8] {
+    let length = footer_bytes(tail).unwrap_or(0) as usize;
+    let start = tail.len().saturating_sub(length);
+    &tail[start..tail.len().saturating_sub(TRAILER_BYTES as usize).max(start)]
+}
+
 fn parse_footer(tail: &[u8]) -> PolarsResult<(FileMetadataRef, Footer)> {
     // The reader counts from the end, so that the tail of a file is as good as all of it.
     let mut reader = ParquetReader::new(Cursor::new(tail));
@@ -366,19 +398,21 @@ fn single_group(metadata: &FileMetadata, group: usize) -> FileMetadataRef {
     })
 }
 
-/// Where the chunks of these columns are, in a file of one row group.
-fn chunk_ranges(metadata: &FileMetadata, columns: &[&SchemaColumn]) -> PolarsResult<Vec<Range<u64>>> {
-    let rows = metadata.num_rows;
-    let group = &metadata.row_groups[0];
-    let chunks = columns.iter().filter_map(|column| group.columns_under_root_iter(column.name)).flatten();
-    chunks
-        .map(|chunk| {
+/// Where the row group's chunks of these columns are.
+fn chunks_of(metadata: &FileMetadata, group: usize, columns: &[&SchemaColumn]) -> PolarsResult<Vec<Chunk>> {
+    let group = &metadata.row_groups[group];
+    let rows = group.num_rows();
+    let positions = columns.iter().filter_map(|column| group.columns_idxs_under_root_iter(column.name));
+    positions
+        .flatten()
+        .map(|column| {
+            let chunk = &group.parquet_columns()[*column];
             let values = chunk.num_values();
             polars_ensure!(
                 usize::try_from(values) == Ok(rows),
                 ComputeError: "a column chunk of {values} values for {rows} rows"
             );
-            Ok(chunk.byte_range())
+            Ok(Chunk { column: *column, range: chunk.byte_range() })
         })
         .collect()
 }
