@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use polars::prelude::{
-    BooleanChunked, Column as Series, DataFrame, DataType, Float64Chunked, Int64Chunked, StringChunked,
+    BooleanChunked, ChunkedArray, Column as Series, DataFrame, DataType, Float64Chunked, Int64Chunked,
+    PolarsNumericType, StringChunked,
 };
 use telemetry_schema::ColumnType;
 
@@ -143,20 +144,19 @@ impl Data {
     }
 
     fn ints(values: &Int64Chunked) -> Self {
-        if values.null_count() > 0 {
-            return Self::from_ints(values.iter());
-        }
-        Data::Int { values: values.rechunk().into_owned(), present: None }
+        let (values, present) = dense(values);
+        Data::Int { values, present }
     }
 
     /// NaN and infinities of foreign files are absent values.
     fn floats(values: &Float64Chunked) -> Self {
-        let finite =
-            |values: &Float64Chunked| values.data_views().all(|view| view.iter().all(|v| v.is_finite()));
-        if values.null_count() > 0 || !finite(values) {
-            return Self::from_floats(values.iter().map(|value| value.filter(|v| v.is_finite())));
+        let (values, mut present) = dense(values);
+        let all = slice(values.cont_slice());
+        if !all.iter().fold(true, |finite, value| finite & value.is_finite()) {
+            let present = present.get_or_insert_with(|| vec![true; all.len()]);
+            present.iter_mut().zip(all).for_each(|(present, value)| *present &= value.is_finite());
         }
-        Data::Float { values: values.rechunk().into_owned(), present: None }
+        Data::Float { values, present }
     }
 
     fn flags(values: &BooleanChunked) -> Self {
@@ -248,6 +248,17 @@ impl Data {
             Data::Int { .. } | Data::Text(_) => &[],
         }
     }
+}
+
+/// The numbers as one chunk, shared where they lie in one, and where they are present if not
+/// everywhere.
+fn dense<T: PolarsNumericType>(values: &ChunkedArray<T>) -> (ChunkedArray<T>, Option<Vec<bool>>) {
+    let values = values.rechunk();
+    let Some(array) = values.downcast_iter().next().filter(|_| values.null_count() > 0) else {
+        return (values.into_owned(), None);
+    };
+    let present = array.validity().map(|present| present.iter().collect());
+    (ChunkedArray::with_chunk(values.name().clone(), array.clone().with_validity(None)), present)
 }
 
 fn is_present(present: &Option<Vec<bool>>, row: usize) -> bool {
