@@ -158,12 +158,12 @@ impl<'a> Builder<'a> {
 
     /// What the date's file in Gold says of itself, and its rows.
     fn built(&self, planned: &PlannedDate) -> anyhow::Result<Option<(Built, DataFrame)>> {
-        let (Some(file), Action::Build(Reason::Changed | Reason::BucketsBecomeFinal)) =
-            (&planned.built, planned.action)
-        else {
+        let Action::Build(Reason::Changed | Reason::BucketsBecomeFinal) = planned.action else {
             return Ok(None);
         };
-        if self.gold.files_on(planned.date)?.len() != 1 {
+        let files = self.gold.files_on(planned.date)?;
+        let [file] = &files[..] else { return Ok(None) };
+        if file.name.rollup() != planned.built.as_ref() {
             return Ok(None);
         }
         let columns: Vec<&str> = HOST_METRICS_ROLLUP.columns.iter().map(|column| column.name).collect();
@@ -212,7 +212,7 @@ impl<'a> Builder<'a> {
         extra.extend(next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())));
         let replaced = self.gold.replace_date(date, rows, &name, &extra)?;
         if let Some(us) = next_final_us {
-            self.next_final.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), us);
+            self.next_final.lock().unwrap_or_else(PoisonError::into_inner).insert(&name, us);
         }
         tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
         Ok(())

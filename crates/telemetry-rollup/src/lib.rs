@@ -23,7 +23,7 @@ use clap::CommandFactory;
 use telemetry_app::{
     Exit, Loaded, PrintFormat, TelemetryConfig, holder, main_with, print_text, with_lake_hint,
 };
-use telemetry_repository::{DataFile, DatasetStore, Lake, RepositoryError};
+use telemetry_repository::{DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
@@ -176,9 +176,10 @@ impl Job<'_> {
     /// Keeps the cache of open dates: what was built now, and what stands as it was.
     fn remember(&self, plan: &Plan, mut next_final: NextFinal) {
         let old = NextFinal::load(self.lake);
-        let standing: Vec<DataFile> = plan.dates.iter().filter_map(|planned| planned.built.clone()).collect();
+        let standing = plan.dates.iter().filter_map(|planned| planned.built.as_ref());
+        let standing = standing.filter(|name| !name.is_final);
         let built = plan.dates.iter().filter(|planned| matches!(planned.action, Action::Build(_))).count();
-        next_final.keep(&old, &standing);
+        next_final.keep(&old, standing);
         if built > 0 && next_final != old {
             next_final.save(self.lake);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use telemetry_repository::{DataFile, Lake};
+use telemetry_repository::{Lake, RollupFileName};
 
 /// Name of the state of the lake.
 const STATE: &str = "next-final";
@@ -26,19 +26,19 @@ impl NextFinal {
         }
     }
 
-    pub(crate) fn get(&self, file: &DataFile) -> Option<i64> {
-        self.0.get(file.path.file_name()?.to_str()?).copied()
+    pub(crate) fn get(&self, name: &RollupFileName) -> Option<i64> {
+        if self.0.is_empty() { None } else { self.0.get(&name.to_string()).copied() }
     }
 
-    pub(crate) fn insert(&mut self, name: String, next_final_us: i64) {
-        self.0.insert(name, next_final_us);
+    pub(crate) fn insert(&mut self, name: &RollupFileName, next_final_us: i64) {
+        self.0.insert(name.to_string(), next_final_us);
     }
 
     /// Takes over what is still of use: entries of files that stand in Gold.
-    pub(crate) fn keep(&mut self, old: &Self, standing: &[DataFile]) {
-        for file in standing {
-            if let (Some(us), Some(name)) = (old.get(file), file.path.file_name()) {
-                self.0.insert(name.to_string_lossy().into_owned(), us);
+    pub(crate) fn keep<'a>(&mut self, old: &Self, standing: impl IntoIterator<Item = &'a RollupFileName>) {
+        for name in standing {
+            if let Some(us) = old.get(name) {
+                self.insert(name, us);
             }
         }
     }

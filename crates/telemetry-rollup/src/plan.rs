@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, RollupFileName};
+use telemetry_repository::{DatasetStore, FileName, RepositoryError, RollupFileName};
 use telemetry_rollup_engine::RollupConfig;
 
 use crate::args::DateRange;
@@ -32,8 +32,8 @@ pub(crate) struct PlannedDate {
     pub(crate) bytes: u64,
     /// The generation that stands in Gold now; 0 if there is none.
     pub(crate) generation: u64,
-    /// The file of that generation.
-    pub(crate) built: Option<DataFile>,
+    /// The name of that generation's file.
+    pub(crate) built: Option<RollupFileName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,19 +98,21 @@ fn plan_date(
     now: DateTime<Utc>,
 ) -> Result<PlannedDate, RepositoryError> {
     let inputs = silver.inputs(&whole(date), reach(config));
-    let built = built(gold, date)?;
+    let names = gold.names_on(date)?;
+    // The highest generation stands.
+    let built = names.iter().filter_map(FileName::rollup).max_by_key(|name| name.generation);
     let left = digest(inputs.all(), config);
     let is_new = |name: &RollupFileName| name.digest != left && !expired.explains(date, name.digest, left);
-    let action = match &built {
+    let action = match built {
         _ if expired.contains(date) => Action::Expired,
         _ if !silver.has(date) => Action::KeepWithoutSilver,
         None => Action::Build(Reason::New),
         Some(_) if force => Action::Build(Reason::Forced),
-        Some((_, name)) if is_new(name) => Action::Build(Reason::Changed),
+        Some(name) if is_new(name) => Action::Build(Reason::Changed),
         // Where directories cannot be exchanged, a crash leaves the old file beside the new one.
-        Some(_) if gold.files_on(date)?.len() > 1 => Action::Build(Reason::Changed),
-        Some((_, name)) if name.is_final => Action::UpToDate,
-        Some((file, _)) if is_due(gold, file, next_final, now)? => Action::Build(Reason::BucketsBecomeFinal),
+        Some(_) if names.len() > 1 => Action::Build(Reason::Changed),
+        Some(name) if name.is_final => Action::UpToDate,
+        Some(name) if is_due(gold, name, next_final, now)? => Action::Build(Reason::BucketsBecomeFinal),
         Some(_) => Action::UpToDate,
     };
     Ok(PlannedDate {
@@ -118,34 +120,24 @@ fn plan_date(
         action,
         files: inputs.all().count(),
         bytes: inputs.all().map(|file| file.size).sum(),
-        generation: built.as_ref().map_or(0, |(_, name)| name.generation),
-        built: built.map(|(file, _)| file),
+        generation: built.map_or(0, |name| name.generation),
+        built: built.cloned(),
     })
-}
-
-/// The date's file in Gold: the one of the highest generation.
-fn built(
-    gold: &DatasetStore,
-    date: NaiveDate,
-) -> Result<Option<(DataFile, RollupFileName)>, RepositoryError> {
-    let files = gold.files_on(date)?.into_iter().filter_map(|file| match &file.name {
-        FileName::Rollup(name) => Some((file.clone(), name.clone())),
-        FileName::Sample(_) | FileName::Other => None,
-    });
-    Ok(files.max_by_key(|(_, name)| name.generation))
 }
 
 /// Whether a bucket of an open date has become final since it was built. A file that cannot tell is
 /// built again.
 fn is_due(
     gold: &DatasetStore,
-    file: &DataFile,
+    name: &RollupFileName,
     next_final: &NextFinal,
     now: DateTime<Utc>,
 ) -> Result<bool, RepositoryError> {
-    if let Some(next) = next_final.get(file) {
+    if let Some(next) = next_final.get(name) {
         return Ok(next <= now.timestamp_micros());
     }
+    let files = gold.files_on(name.date)?;
+    let Some(file) = files.iter().find(|file| file.name.rollup() == Some(name)) else { return Ok(true) };
     match gold.footer(file) {
         Ok(footer) => {
             let next: Option<i64> = footer.get(NEXT_FINAL_US).and_then(|text| text.parse().ok());
