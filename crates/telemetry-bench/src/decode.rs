@@ -1,5 +1,6 @@
 //! What the rollup cannot do without: its columns out of Parquet.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
@@ -12,10 +13,17 @@ pub(crate) fn decode(lake: &Lake, threads: u32) -> Result<usize> {
     let files = silver.store().files(&Selection::all())?;
     let (columns, next) = (silver_columns(), AtomicUsize::new(0));
     let read = || -> Result<usize> {
-        let mut rows = 0;
+        let (mut rows, mut kept) = (0, VecDeque::new());
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             for group in silver.store().read_row_groups(file, &columns)? {
-                rows += group?.height();
+                let group = group?;
+                rows += group.height();
+                kept.push_back(group);
+                // Some memory stays in use, as in any program that does something with the rows: else
+                // most of the time goes into giving it back and asking for it again.
+                if kept.len() > 2 {
+                    kept.pop_front();
+                }
             }
         }
         Ok(rows)
