@@ -6,6 +6,14 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
+/// Installs a program from the package of the same name, unless it is there.
+pub(crate) fn require(program: &str, reason: &str) -> Result<()> {
+    if process::output(Command::new(program).arg("--version")).is_ok() {
+        return Ok(());
+    }
+    install(&[program], reason)
+}
+
 /// Installs the packages if that can be done without asking: as root, where there is apt-get.
 /// Otherwise the error names the command to type.
 pub(crate) fn install(packages: &[&str], reason: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{generate, process, tree};
+use crate::{debian, generate, process, tree};
 use tally::Tally;
 
 /// Tests that use real peers (DuckDB, Polars, Prefect), relative to the root.
@@ -68,6 +68,9 @@ struct Setup {
 
 impl Setup {
     fn new() -> Result<Self> {
+        if cfg!(target_os = "linux") {
+            debian::require("strace", "runs are killed at each of their calls")?;
+        }
         let target = process::target_directory()?;
         let directory = target.join("test-setup");
         std::fs::create_dir_all(&directory)

@@ -192,9 +192,7 @@ fn date_of(instant: &str) -> &str {
 
 /// How many files of the datasets a run opens, by a trace of its system calls.
 fn opened(bench: &Bench, lake: &Path) -> Result<usize> {
-    if process::output(Command::new("strace").arg("-V")).is_err() {
-        debian::install(&["strace"], "the bench counts the files that a run opens")?;
-    }
+    debian::require("strace", "the bench counts the files that a run opens")?;
     let trace = bench.lakes.join("trace.txt");
     let mut command = Command::new("strace");
     command.args(["-f", "-e", "trace=openat,open,creat", "-o"]).arg(&trace);

@@ -222,31 +222,3 @@ fn compaction_and_rollup_exclude_each_other() {
     let off = world.run(&["compact", "--enabled", "false"]);
     assert_eq!((off.code, files(&world.lake(), DATE).len()), (0, 50), "{}", off.stderr);
 }
-
-#[test]
-fn a_killed_compaction_is_completed_by_the_next() {
-    let world = World::new();
-    faulty_date(&world);
-    world.build(&[]);
-    let (before, gold) = (rows(&world.lake(), DATE), world.rollups(DATE));
-    for round in 0..12_u64 {
-        let at = format!("{DATE}T{:02}:59:30Z", round);
-        world.append("late", &at, 1);
-        let mut child = world.start(&["compact"]);
-        std::thread::sleep(std::time::Duration::from_millis(3 + 17 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(rows(&world.lake(), DATE).len(), before.len() + round as usize + 1, "round {round}");
-    }
-    world.build(&["compact"]);
-    assert_eq!(files(&world.lake(), DATE).len(), 1);
-    let survivors: Vec<HostMetricsSample> =
-        rows(&world.lake(), DATE).into_iter().filter(|row| row.host_id != "late").collect();
-    assert_eq!(survivors, before);
-    world.build(&[]);
-    let (late, others): (Vec<_>, Vec<_>) =
-        world.rollups(DATE).into_iter().partition(|row| row.host_id == "late");
-    assert_eq!((late.len(), others), (12, gold));
-    let _ = world.lake().clean_staging(Utc::now()).unwrap();
-    assert_eq!(std::fs::read_dir(world.path().join(".staging")).unwrap().count(), 0);
-}

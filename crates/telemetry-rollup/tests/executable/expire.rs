@@ -134,21 +134,3 @@ fn rollups_go_after_their_samples_only() {
     world.build(&[]);
     assert_eq!(world.identities().len(), 4);
 }
-
-#[test]
-fn a_killed_expiry_is_completed_by_the_next() {
-    for round in 0..8 {
-        let world = world();
-        let gold = world.identities();
-        let mut child = world.start(&["expire"]);
-        std::thread::sleep(std::time::Duration::from_millis(2 + 3 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        world.build(&[]);
-        assert_eq!(world.identities(), gold, "round {round}");
-        expire(&world, &[]);
-        assert_eq!(silver_dates(&world), [day(90), day(89)], "round {round}");
-        world.build(&[]);
-        assert_eq!(world.identities(), gold, "round {round}");
-    }
-}

@@ -1,8 +1,10 @@
 //! The real executable, as its users see it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod compact;
 mod expire;
+#[cfg(target_os = "linux")]
+mod kills;
 mod rollup;
 mod sql;
 mod support;

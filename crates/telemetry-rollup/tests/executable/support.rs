@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, Lake, keys, rows_from_frame};
@@ -10,6 +10,8 @@ use telemetry_schema::{
     HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsRollup, HostMetricsSample, Row, Value, host_metrics_rollup,
 };
 use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_telemetry-rollup");
 
 pub(crate) struct World {
     directory: TempDir,
@@ -28,6 +30,13 @@ impl World {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
+    /// Another world with the same lake.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_directory(&self.path(), &copy.path());
+        copy
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("lake")
     }
@@ -37,7 +46,16 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-rollup"));
+        self.in_this_world(Command::new(PROGRAM), arguments)
+    }
+
+    /// The program as another one starts it, whose own arguments are there.
+    pub(crate) fn command_under(&self, mut other: Command, arguments: &[&str]) -> Command {
+        other.arg(PROGRAM);
+        self.in_this_world(other, arguments)
+    }
+
+    fn in_this_world(&self, mut command: Command, arguments: &[&str]) -> Command {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
             command.env_remove(name);
         }
@@ -60,11 +78,6 @@ impl World {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
-    }
-
-    /// Starts a run that the test may kill.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Builds and expects success.
@@ -110,6 +123,18 @@ impl World {
         let gold = self.gold(5);
         let files = gold.dates().unwrap().into_iter().flat_map(|date| gold.files_on(date).unwrap());
         files.map(|file| (file.date, (file.path.clone(), inode(&file.path)))).collect()
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_directory(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
