@@ -6,6 +6,7 @@
 //! so be computed in any order and on any thread, each from its own files.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use polars::prelude::DataFrame;
@@ -47,10 +48,23 @@ impl Ends {
         self.hosts.keys().map(String::as_str)
     }
 
-    /// Takes over the hosts that are only in `other`.
+    /// The first and the last sample of each host in these samples or in others.
     pub fn or(&mut self, other: Ends) {
-        for (host, ends) in other.hosts {
-            self.hosts.entry(host).or_insert(ends);
+        for (host, (first, last)) in other.hosts {
+            match self.hosts.entry(host) {
+                Entry::Vacant(entry) => {
+                    entry.insert((first, last));
+                }
+                Entry::Occupied(mut entry) => {
+                    let ends = entry.get_mut();
+                    if first.us < ends.0.us {
+                        ends.0 = first;
+                    }
+                    if last.us > ends.1.us {
+                        ends.1 = last;
+                    }
+                }
+            }
         }
     }
 }

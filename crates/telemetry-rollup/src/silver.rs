@@ -170,7 +170,7 @@ impl<'a> Extremes<'a> {
 }
 
 /// The one host of the file, if its name says it.
-fn host(file: &DataFile) -> Option<&HostId> {
+pub(crate) fn host(file: &DataFile) -> Option<&HostId> {
     match &file.name {
         FileName::Sample(name) => name.host.as_ref(),
         FileName::Rollup(_) | FileName::Other => None,

@@ -2,8 +2,9 @@
 
 use chrono::Utc;
 use telemetry_repository::Holder;
+use telemetry_schema::HostMetricsSample;
 
-use crate::support::World;
+use crate::support::{World, sample};
 
 const MIDNIGHT: &str = "2026-03-10T00:00:03Z";
 
@@ -374,4 +375,54 @@ fn wrong_usage_ends_with_2() {
         assert!(got.stderr.contains("error: "), "{}", got.stderr);
     }
     assert!(!world.path().exists());
+}
+
+#[test]
+fn the_last_of_several_files_before_a_date_counts() {
+    let world = World::new();
+    world.append("pi", "2026-03-08T12:00:03Z", 6);
+    world.append("nas", "2026-03-08T12:00:03Z", 6);
+    world.build(&["compact"]);
+    world.append("pi", "2026-03-09T23:50:03Z", 60);
+    world.build(&[]);
+    // A new host: any file of several hosts may hold its last sample.
+    world.append("attic", "2026-03-10T00:00:03Z", 6);
+    world.append("pi", "2026-03-10T00:00:03Z", 6);
+    world.build(&[]);
+    let row = world.rollups("2026-03-10").into_iter().find(|row| row.host_id == "pi").unwrap();
+    assert_eq!(row.net_rx_covered_seconds, Some(53.0));
+}
+
+#[test]
+fn a_late_file_changes_the_next_hour_of_its_host_however_far_off() {
+    let counted = |at: &str, bytes: i64| {
+        let mut row = sample("nas", at.parse().unwrap());
+        (row.net_rx_bytes, row.net_tx_bytes) = (Some(bytes), Some(bytes));
+        row
+    };
+    let parts: [&[HostMetricsSample]; 2] = [
+        &[counted("2026-03-10T02:00:03Z", 9_000), counted("2026-03-10T15:00:03Z", 2_000)],
+        &[counted("2026-03-10T04:00:03Z", 1_000)],
+    ];
+    let (late, at_once) = (World::new(), World::new());
+    for world in [&late, &at_once] {
+        for hour in 0..24 {
+            world.append("pi", &format!("2026-03-10T{hour:02}:00:03Z"), 6);
+        }
+        for row in parts[0] {
+            world.lake().host_metrics().append(std::slice::from_ref(row)).unwrap();
+        }
+    }
+    late.build(&[]);
+    for world in [&late, &at_once] {
+        world.lake().host_metrics().append(parts[1]).unwrap();
+        world.build(&[]);
+    }
+    let resets = |world: &World| -> Vec<Option<i64>> {
+        let rows = world.rollups("2026-03-10").into_iter();
+        rows.filter(|row| row.host_id == "nas").map(|row| row.net_reset_count).collect()
+    };
+    // At 04:00 and no longer at 15:00.
+    assert_eq!(resets(&at_once), [Some(0), Some(2), Some(0)]);
+    assert_eq!(resets(&late), resets(&at_once));
 }
