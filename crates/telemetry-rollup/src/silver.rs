@@ -7,6 +7,7 @@ use telemetry_repository::{DataFile, DatasetStore, FileName, RepositoryError, Se
 use telemetry_schema::HostId;
 
 /// The Silver files of a lake.
+#[derive(Clone)]
 pub(crate) struct Silver {
     by_date: BTreeMap<NaiveDate, Vec<DataFile>>,
 }
@@ -35,6 +36,12 @@ impl<'a> Inputs<'a> {
 impl Silver {
     pub(crate) fn list(store: &DatasetStore) -> Result<Self, RepositoryError> {
         Ok(Self::new(store.files(&Selection::all())?))
+    }
+
+    /// Of what stands in the directory of each date.
+    pub(crate) fn of_dates(mut by_date: BTreeMap<NaiveDate, Vec<DataFile>>) -> Self {
+        by_date.retain(|_, files| !files.is_empty());
+        Self { by_date }
     }
 
     pub(crate) fn new(files: Vec<DataFile>) -> Self {
@@ -75,6 +82,7 @@ impl Silver {
             after = self.first_after(period.end, reach, &hosts);
         }
         if hosts.contains(&None) {
+            before.extend(self.last_of_any(period.start));
             before.extend(self.overlapping(&(period.start - reach..period.start)));
             after.extend(self.overlapping(&(period.end..period.end + reach)));
         }
@@ -106,9 +114,8 @@ impl Silver {
         let mut latest = Extremes::new(hosts);
         for (_, files) in self.by_date.range(..=instant.date_naive()).rev() {
             for file in files {
-                let (_, last) = covers(file).unwrap_or((start_of(file.date), start_of(file.date)));
-                if last < instant {
-                    latest.offer(file, last.timestamp());
+                if ends(file) < instant {
+                    latest.offer(file, ends(file).timestamp());
                 }
             }
             if latest.is_complete() {
@@ -116,6 +123,23 @@ impl Silver {
             }
         }
         latest.into_files()
+    }
+
+    /// For hosts that names do not tell, the files that end last before the instant: those of its date
+    /// and those of the latest date before it, of each host and all of several hosts.
+    fn last_of_any(&self, instant: DateTime<Utc>) -> Vec<&DataFile> {
+        let mut last = Vec::new();
+        for (date, files) in self.by_date.range(..=instant.date_naive()).rev() {
+            let earlier = || files.iter().filter(|file| ends(file) < instant);
+            let mut latest = Extremes::new(&earlier().map(host).collect());
+            earlier().for_each(|file| latest.offer(file, ends(file).timestamp()));
+            last.extend(latest.into_files());
+            last.extend(earlier().filter(|file| host(file).is_none()));
+            if *date < instant.date_naive() {
+                break;
+            }
+        }
+        last
     }
 
     /// For each host, the files that begin first at the instant or after, within reach.
@@ -183,6 +207,11 @@ fn covers(file: &DataFile) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         FileName::Sample(name) => Some((name.first, name.last)),
         FileName::Rollup(_) | FileName::Other => None,
     }
+}
+
+/// The last second of the file, or the beginning of its date if its name does not say it.
+fn ends(file: &DataFile) -> DateTime<Utc> {
+    covers(file).map_or(start_of(file.date), |(_, last)| last)
 }
 
 /// Midnight at the beginning of the date.
@@ -266,6 +295,10 @@ mod tests {
             &[YESTERDAY_LATE],
             &[TOMORROW_EARLY, TOMORROW_NEXT],
         );
+        let evening = "@all__20261119T080000Z__20261119T180000Z__r9__p2of2-j.parquet";
+        let noon = "@all__20261119T080000Z__20261119T120000Z__r9__p1of2-j.parquet";
+        let of_nas = "nas__20261119T080000Z__20261119T090000Z__r9__k.parquet";
+        check(&[long_ago, evening, noon, of_nas, whole_date], &[whole_date], &[noon, evening, of_nas], &[]);
     }
 
     #[test]

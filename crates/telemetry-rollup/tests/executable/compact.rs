@@ -222,3 +222,34 @@ fn compaction_and_rollup_exclude_each_other() {
     let off = world.run(&["compact", "--enabled", "false"]);
     assert_eq!((off.code, files(&world.lake(), DATE).len()), (0, 50), "{}", off.stderr);
 }
+
+#[test]
+fn hosts_that_are_off_at_night_keep_their_growth_since_boot() {
+    let world = World::new();
+    for (date, boot) in [("2026-03-09", "one"), (DATE, "two")] {
+        let booted: DateTime<Utc> = format!("{date}T08:00:00Z").parse().unwrap();
+        for host in ["pi", "nas"] {
+            let mut rows = Vec::new();
+            for n in 1..61 {
+                let mut row = sample(host, booted + TimeDelta::seconds(10 * n));
+                row.boot_id = Some(boot.into());
+                row.uptime_seconds = Some((10 * n) as f64);
+                row.net_rx_bytes = Some(12_500 * n);
+                rows.push(row);
+            }
+            world.lake().host_metrics().append(&rows).unwrap();
+        }
+    }
+    world.build(&[]);
+    let gold = world.content_hashes();
+    assert_eq!(world.rollups(DATE)[0].net_rx_covered_seconds, Some(300.0));
+    world.build(&["compact"]);
+    world.build(&[]);
+    assert_eq!(world.content_hashes(), gold);
+    // By the hour, too: a late sample has the hours around it built again.
+    world.append("pi", &format!("{DATE}T07:30:03Z"), 1);
+    world.build(&[]);
+    let by_the_hour = world.content_hashes();
+    world.build(&["--force"]);
+    assert_eq!(world.content_hashes(), by_the_hour);
+}
