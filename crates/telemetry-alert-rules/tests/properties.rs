@@ -102,6 +102,24 @@ fn in_order(mut events: Vec<Event>) -> Vec<Event> {
 
 const HORIZON_US: i64 = START_US + 70 * BUCKET_US;
 
+#[test]
+fn what_the_events_do_not_know_does_not_fire() {
+    let hot = Bucket {
+        host: "pi".to_owned(),
+        end_us: START_US,
+        last_sample_us: START_US,
+        coverage: Some(1.0),
+        columns: [("cpu_temp_c_max", 9.0), ("ram_used_mb_avg", 9.0)]
+            .map(|(name, value)| (name.to_owned(), Some(value)))
+            .into(),
+    };
+    let mut state = AlertState::default();
+    assert_eq!(evaluate(&rules(), &mut state, &[hot], START_US).len(), 1);
+    assert_eq!(state.firing().collect::<Vec<_>>(), [("hot-at-once", "pi")]);
+    state.align(&[]);
+    assert_eq!(state.firing().count(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
