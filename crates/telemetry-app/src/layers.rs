@@ -8,9 +8,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use telemetry_alert_rules::RuleError;
 use thiserror::Error;
 use toml::{Table, Value};
 
+use crate::alerts::{ALERT, AlertTables};
 use crate::{TelemetryConfig, paths};
 
 /// The commented default file: the documentation of every key.
@@ -27,6 +29,7 @@ const SECTION_SEPARATOR: &str = "__";
 pub struct Loaded {
     /// The values.
     pub config: TelemetryConfig,
+    pub(crate) alerts: AlertTables,
     origins: BTreeMap<KeyPath, Origin>,
 }
 
@@ -93,6 +96,14 @@ pub enum ConfigError {
         /// What was expected.
         problem: String,
     },
+    /// A table `[[alert]]` that makes no rule.
+    #[error("{origin}: bad alert rule")]
+    BadRule {
+        /// Where it was said.
+        origin: Origin,
+        /// The rule, its key, and what is allowed.
+        source: Box<RuleError>,
+    },
 }
 
 impl ConfigError {
@@ -137,7 +148,7 @@ impl Loaded {
         for (flag, key, text) in &given.flags {
             layers.add_text(KeyPath::top(key), text, Origin::Flag(flag.clone()))?;
         }
-        Ok(Loaded { config: layers.config, origins: layers.origins })
+        layers.finish()
     }
 
     /// Where a key of the top level was said.
@@ -154,7 +165,7 @@ impl Loaded {
             let origin = self.origins.get(&path).unwrap_or(&Origin::Default);
             lines.push((path, value.cloned(), origin.to_string()));
         }
-        render(&lines)
+        render(&lines) + &self.alerts.to_toml()
     }
 }
 
@@ -234,6 +245,7 @@ struct Layers {
     reference: Table,
     merged: Table,
     config: TelemetryConfig,
+    alerts: AlertTables,
     origins: BTreeMap<KeyPath, Origin>,
 }
 
@@ -243,6 +255,7 @@ impl Layers {
             reference: reference(),
             merged: Table::new(),
             config: TelemetryConfig::default(),
+            alerts: AlertTables::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -255,6 +268,7 @@ impl Layers {
         let origin = Origin::File(path.to_owned());
         for (name, value) in table {
             match value {
+                value if name == ALERT => self.alerts.add(value, origin.clone())?,
                 Value::Table(section) if self.reference.get(&name).is_none_or(Value::is_table) => {
                     if !self.reference.contains_key(&name) {
                         return Err(self.unknown(&KeyPath::top(&name), origin));
@@ -301,11 +315,21 @@ impl Layers {
         Ok(())
     }
 
+    /// The alert rules depend on the other keys, so they are checked last.
+    fn finish(self) -> Result<Loaded, ConfigError> {
+        let Self { config, alerts, origins, .. } = self;
+        if !alerts.is_empty() {
+            alerts.rules(&config)?;
+        }
+        Ok(Loaded { config, alerts, origins })
+    }
+
     fn unknown(&self, path: &KeyPath, origin: Origin) -> ConfigError {
         let key = path.to_string();
         let nearest = leaves(&self.reference)
             .into_iter()
             .map(|known| known.to_string())
+            .chain([ALERT.to_owned()])
             .map(|known| (strsim::jaro_winkler(&key, &known), known))
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .filter(|(likeness, _)| *likeness >= 0.8)

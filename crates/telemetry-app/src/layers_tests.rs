@@ -4,7 +4,7 @@ use crate::{LogLevel, TelemetryConfig};
 fn load(environment: &[(&str, &str)], flags: &[(&str, &'static str, &str)]) -> Result<Loaded, ConfigError> {
     let mut layers = Layers::new();
     apply(&mut layers, environment, flags)?;
-    Ok(Loaded { config: layers.config, origins: layers.origins })
+    layers.finish()
 }
 
 fn apply(
@@ -148,4 +148,68 @@ fn values_that_cannot_be_are_refused_with_what_is_allowed() {
 fn only_flags_are_wrong_usage() {
     assert!(load(&[], &[("--host-id", "host_id", "")]).unwrap_err().is_usage());
     assert!(!load(&[("TELEMETRY_HOST_ID", "")], &[]).unwrap_err().is_usage());
+}
+
+/// Files one after the other.
+fn load_files(texts: &[&str]) -> Result<Loaded, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut layers = Layers::new();
+    for (number, text) in texts.iter().enumerate() {
+        let path = directory.path().join(format!("{number}.toml"));
+        std::fs::write(&path, text).unwrap();
+        layers.add_file(&path)?;
+    }
+    layers.finish()
+}
+
+/// The chain of errors, without the directory of the files.
+#[track_caller]
+fn refused_files(texts: &[&str]) -> String {
+    let error = anyhow::Error::new(load_files(texts).unwrap_err());
+    let text = format!("{error:#}");
+    text.rsplit_once(std::path::MAIN_SEPARATOR).map_or(text.clone(), |(_, from_name)| from_name.to_owned())
+}
+
+#[test]
+fn alert_rules_of_later_files_win_key_by_key() {
+    let first = "[[alert]]\nid = \"cpu-hot\"\nfire = 70\nclear = 60\n[[alert]]\nid = \"throttled\"\nenabled = false\n";
+    let second = "[[alert]]\nid = \"cpu-hot\"\nseverity = \"critical\"\n";
+    let loaded = load_files(&[first, second]).unwrap();
+    let rules = loaded.alert_rules().unwrap();
+    let hot = rules.rules().iter().find(|rule| rule.id() == "cpu-hot").unwrap();
+    assert_eq!(hot.severity().as_str(), "critical");
+    assert!(rules.rules().iter().all(|rule| rule.id() != "throttled"));
+    let text = loaded.to_toml();
+    let alert = text.split("[[alert]]").nth(1).unwrap();
+    assert!(alert.contains("0.toml\n") && alert.contains("fire = 70\n"), "{text}");
+    assert_eq!(text.matches("[[alert]]").count(), 3, "{text}");
+    text.parse::<Table>().unwrap();
+}
+
+#[test]
+fn a_bad_alert_rule_names_file_rule_and_key() {
+    let good = "[[alert]]\nid = \"cpu-hot\"\nfire = 85\nclear = 82\n";
+    assert_eq!(
+        refused_files(&[good, "[[alert]]\nid = \"cpu-hot\"\nclear = 90\n"]),
+        "1.toml: bad alert rule: alert cpu-hot: bad value for `clear`: expected a number on the safe side of `fire`, at most 85, got 90"
+    );
+    assert_eq!(
+        refused_files(&["[[alert]]\nid = \"x\"\nkind = \"treshold\"\n", good]),
+        "0.toml: bad alert rule: alert x: bad value for `kind`: expected threshold, absent, forecast, change, got treshold"
+    );
+    let one_bracket = refused_files(&["[alert]\nid = \"cpu-hot\"\n"]);
+    assert_eq!(
+        one_bracket,
+        "0.toml: bad value for `alert`: expected tables with two brackets, `[[alert]]`, got table"
+    );
+    let misspelt = refused_files(&["[[alerts]]\nid = \"cpu-hot\"\n"]);
+    assert_eq!(misspelt, "0.toml: unknown key `alerts`, did you mean `alert`?");
+}
+
+#[test]
+fn rules_fit_the_interval_of_the_rollup() {
+    let rule = "[[alert]]\nid = \"x\"\nkind = \"change\"\ncolumn = \"cpu_pct_avg\"\nop = \">\"\nfire = 1\nover = \"10m\"\n";
+    assert!(load_files(&[rule]).is_ok());
+    let hourly = format!("rollup_interval_minutes = 60\n{rule}");
+    assert!(refused_files(&[&hourly]).ends_with("bad value for `over`: expected at least 1h, got 10m"));
 }

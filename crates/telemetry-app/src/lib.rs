@@ -1,6 +1,7 @@
 //! What the programs share: flags, configuration layers, logging, exit codes, tables. For binaries
 //! only; libraries take plain values.
 
+mod alerts;
 mod config;
 mod exit;
 mod flags;
