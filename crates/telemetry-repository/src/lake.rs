@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_schema::{Dataset, HOST_METRICS, HostId};
+use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HostId};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, OperatingSystem};
+use crate::host_alerts::HostAlertsRepository;
 use crate::host_metrics::HostMetricsRepository;
 use crate::layout::{STATE, STATE_OF_LAKE, date_directory};
 use crate::lock::{self, Holder, Lock, open_lock_file};
@@ -55,6 +56,11 @@ impl Lake {
     /// The Silver samples of hosts.
     pub fn host_metrics(&self) -> HostMetricsRepository {
         HostMetricsRepository::new(self.store(&HOST_METRICS, HOST_METRICS.name.to_owned()))
+    }
+
+    /// The alert events.
+    pub fn host_alerts(&self) -> HostAlertsRepository {
+        HostAlertsRepository::new(self.store(&HOST_ALERTS, HOST_ALERTS.name.to_owned()))
     }
 
     /// Any dataset; the name is the table's own, or that of a variant with the same columns (a rollup

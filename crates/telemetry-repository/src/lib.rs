@@ -7,6 +7,7 @@
 //!
 //! The crate never reads the clock: where an age matters, the present is an argument.
 
+mod columns;
 mod compact;
 #[cfg(test)]
 mod compact_tests;
@@ -19,6 +20,7 @@ mod faults;
 mod filesystem;
 mod footer;
 mod frame;
+mod host_alerts;
 mod host_metrics;
 mod lake;
 mod layout;
@@ -36,11 +38,13 @@ mod store;
 mod swap;
 mod views;
 
+pub use columns::{flags, instants_us, numbers, texts};
 pub use compact::{Compacted, is_compact};
 pub use content_hash::ContentHasher;
 pub use error::RepositoryError;
 pub use footer::{Footer, keys};
 pub use frame::{data_type, empty_frame, frame_from_rows, rows_from_frame};
+pub use host_alerts::HostAlertsRepository;
 pub use host_metrics::{Appended, HostMetricsRepository, Nulled, Refused};
 pub use lake::Lake;
 pub use layout::{FileName, FileNameError, RollupFileName, SampleFileName};

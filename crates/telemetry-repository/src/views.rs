@@ -7,8 +7,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use telemetry_schema::host_alerts::names;
 use telemetry_schema::host_metrics_rollup::{DEDUPLICATION, dataset_name, silver_columns};
-use telemetry_schema::{Dataset, HOST_METRICS, HOST_METRICS_ROLLUP, Presence};
+use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HOST_METRICS_ROLLUP, Presence};
 
 use crate::error::RepositoryError;
 use crate::lake::Lake;
@@ -25,6 +26,9 @@ pub(crate) fn sql(lake: &Lake, interval_minutes: u32) -> Result<String, Reposito
     let mut text = HEADER.to_owned();
     view(&mut text, &silver, &deduplication())?;
     view(&mut text, &gold, "")?;
+    let once = qualify(&[names::event_id], [names::evaluated_at.to_owned()].into_iter());
+    view(&mut text, lake.host_alerts().store(), &once)?;
+    current_alerts(&mut text);
     Ok(text)
 }
 
@@ -77,11 +81,25 @@ fn deduplication() -> String {
     let others =
         silver_columns().into_iter().filter(|name| !DEDUPLICATION.contains(name) && !key.contains(name));
     let order = DEDUPLICATION.into_iter().chain(others).map(|name| format!("{name} DESC NULLS LAST"));
+    qualify(&key, order)
+}
+
+/// The clause that keeps the first row of each key.
+fn qualify(key: &[&str], order: impl Iterator<Item = String>) -> String {
     format!(
         "\nQUALIFY row_number() OVER (\n    PARTITION BY {}\n    ORDER BY\n{}\n) = 1",
         key.join(", "),
         indented(order.map(|item| format!("    {item}")))
     )
+}
+
+/// One row an alert, the one that is valid.
+fn current_alerts(text: &mut String) {
+    let name = HOST_ALERTS.name;
+    let valid = [names::revision, names::as_of, names::state].map(|column| format!("{column} DESC"));
+    let valid = qualify(&[names::alert_id], valid.into_iter());
+    text.push_str("\n-- One row an alert: the one that is valid.\n");
+    text.push_str(&format!("CREATE OR REPLACE VIEW {name}_current AS\nSELECT * FROM {name}{valid};\n"));
 }
 
 /// The glob of all files below a dataset's directory, as a string literal of DuckDB.

@@ -1,6 +1,7 @@
 //! The repository through its public interface, in temporary directories.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod alerts;
 mod append;
 mod damage;
 mod locks;

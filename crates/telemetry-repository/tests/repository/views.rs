@@ -1,7 +1,7 @@
 use std::fs;
 
 use telemetry_repository::Lake;
-use telemetry_schema::{HOST_METRICS, HOST_METRICS_ROLLUP};
+use telemetry_schema::{HOST_ALERTS, HOST_METRICS, HOST_METRICS_ROLLUP};
 
 use crate::samples::{instant, samples, temporary_lake};
 
@@ -10,11 +10,11 @@ fn a_lake_without_files_has_typed_empty_views() {
     let (_keep, root) = temporary_lake();
     let sql = Lake::new(&root).views_sql(5).unwrap();
     assert!(!root.exists());
-    assert_eq!(sql.matches("CREATE OR REPLACE VIEW").count(), 2);
-    assert_eq!(sql.matches("run `sql` again").count(), 2);
+    assert_eq!(sql.matches("CREATE OR REPLACE VIEW").count(), 4);
+    assert_eq!(sql.matches("run `sql` again").count(), 3);
     assert!(!sql.contains("read_parquet"));
     assert!(sql.contains("CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS as_of"));
-    for column in HOST_METRICS.columns.iter().chain(HOST_METRICS_ROLLUP.columns) {
+    for column in HOST_METRICS.columns.iter().chain(HOST_METRICS_ROLLUP.columns).chain(HOST_ALERTS.columns) {
         assert!(sql.contains(&format!("CAST(NULL AS {}) AS {}", column.ty.sql(), column.name)));
     }
 }
