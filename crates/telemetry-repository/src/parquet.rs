@@ -76,7 +76,8 @@ pub(crate) fn end<W: Write>(
 ) -> PolarsResult<()> {
     let mut model = Vec::new();
     write(&DataFrame::empty_with_schema(schema), key_values, &mut model)?;
-    let (metadata, _) = parse_footer(&model)?;
+    let mut reader = ParquetReader::new(Cursor::new(model));
+    let metadata = reader.get_metadata()?;
     let mut inner = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner);
     inner.end(metadata.key_value_metadata().clone())?;
     Ok(())
@@ -369,21 +370,27 @@ fn parse_footer(tail: &[u8]) -> PolarsResult<(FileMetadataRef, Footer)> {
     // The reader counts from the end, so that the tail of a file is as good as all of it.
     let mut reader = ParquetReader::new(Cursor::new(tail));
     let metadata = reader.get_metadata()?.clone();
+    drop(reader);
+    let mut metadata = Arc::unwrap_or_clone(metadata);
     let group_rows =
         metadata.row_groups.iter().try_fold(0usize, |sum, group| sum.checked_add(group.num_rows()));
     polars_ensure!(metadata.num_rows <= MAX_ROWS, ComputeError: "{} rows are too many", metadata.num_rows);
     polars_ensure!(group_rows == Some(metadata.num_rows), ComputeError: "row groups do not add up to the rows");
-    let pairs = metadata.key_value_metadata().iter().flatten();
+    // Without the Arrow schema in them the library takes the Parquet types, which say the same sooner.
+    let pairs = metadata.key_value_metadata.take().into_iter().flatten();
     let key_values = pairs
         .filter(|pair| pair.key != ARROW_SCHEMA_KEY)
-        .map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default()))
+        .map(|pair| (pair.key, pair.value.unwrap_or_default()))
         .collect();
     let footer = Footer { rows: metadata.num_rows as u64, row_groups: metadata.row_groups.len(), key_values };
-    Ok((metadata, footer))
+    Ok((Arc::new(metadata), footer))
 }
 
 /// The metadata of a file that has only this row group.
-fn single_group(metadata: &FileMetadata, group: usize) -> FileMetadataRef {
+fn single_group(metadata: &FileMetadataRef, group: usize) -> FileMetadataRef {
+    if metadata.row_groups.len() == 1 {
+        return Arc::clone(metadata);
+    }
     let row_group = metadata.row_groups[group].clone();
     Arc::new(FileMetadata {
         version: metadata.version,

@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::lake::Lake;
@@ -15,22 +16,34 @@ use crate::lock::make_directories;
 
 /// The text last saved, or `None` if there is none or it is no JSON any more.
 pub(crate) fn load(directory: &Path, name: &str) -> Option<String> {
+    let (path, text) = read(directory, name)?;
+    parse::<IgnoredAny>(&path, &text).map(|_| text)
+}
+
+/// What was last saved, or `None` if there is nothing or it is something else.
+pub(crate) fn load_as<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
+    let (path, text) = read(directory, name)?;
+    parse(&path, &text)
+}
+
+fn read(directory: &Path, name: &str) -> Option<(PathBuf, String)> {
     let path = directory.join(format!("{name}.json"));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+    match fs::read_to_string(&path) {
+        Ok(text) => Some((path, text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "state cannot be read and is left out");
-            return None;
-        }
-    };
-    match serde_json::from_str::<IgnoredAny>(&text) {
-        Ok(_) => Some(text),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "state is damaged and is left out");
             None
         }
     }
+}
+
+fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Option<T> {
+    serde_json::from_str(text)
+        .inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "state is damaged and is left out");
+        })
+        .ok()
 }
 
 /// Replaces the text.

@@ -1,10 +1,10 @@
 //! One dataset of a lake: list, read, replace a date, set a damaged file aside.
 
-use std::fs::DirEntry;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use polars::prelude::DataFrame;
 use telemetry_schema::{Column, Dataset};
 
@@ -18,6 +18,7 @@ use crate::layout::{
     FileName, QUARANTINE, RollupFileName, dataset_directory, date_directory, is_parquet,
     parse_date_directory, unique,
 };
+use crate::listing::Listings;
 use crate::lock::make_directories;
 use crate::parquet::{ParquetFile, RowGroups};
 use crate::publish::{Exclusion, stage};
@@ -97,59 +98,47 @@ impl DatasetStore {
         Ok(files)
     }
 
+    /// All files, by date and name; directories of closed dates that have not changed are not listed
+    /// again.
+    pub fn files_by_date(
+        &self,
+        listings: &mut Listings,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<NaiveDate, Vec<DataFile>>, RepositoryError> {
+        let dates = self.dates()?.into_iter();
+        dates.map(|date| Ok((date, listings.files_on(self, date, now)?))).collect()
+    }
+
     /// All files of a date, by name; none if there is no such date.
     pub fn files_on(&self, date: NaiveDate) -> Result<Vec<DataFile>, RepositoryError> {
+        let directory = self.date_path(date);
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result.at("list", &directory)?,
+        };
         let mut files = Vec::new();
-        self.for_each_entry(date, |entry, name| {
+        for entry in entries {
+            let entry = entry.at("list", &directory)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !is_parquet(&name) {
+                tracing::debug!(path = %entry.path().display(), "not a Parquet file, left out");
+                continue;
+            }
             match entry.metadata() {
                 Ok(metadata) => files.push(DataFile {
                     path: entry.path(),
                     date,
                     size: metadata.len(),
-                    name: FileName::parse(name),
+                    name: FileName::parse(&name),
                 }),
                 // Replaced or set aside since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(RepositoryError::io("read", &entry.path(), error)),
             }
-            Ok(())
-        })?;
+        }
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok(files)
-    }
-
-    /// What the names of all files of a date say, in no order; asks nothing about the files
-    /// themselves, so it costs half of [`DatasetStore::files_on`].
-    pub fn names_on(&self, date: NaiveDate) -> Result<Vec<FileName>, RepositoryError> {
-        let mut names = Vec::new();
-        self.for_each_entry(date, |_, name| {
-            names.push(FileName::parse(name));
-            Ok(())
-        })?;
-        Ok(names)
-    }
-
-    fn for_each_entry(
-        &self,
-        date: NaiveDate,
-        mut take: impl FnMut(&DirEntry, &str) -> Result<(), RepositoryError>,
-    ) -> Result<(), RepositoryError> {
-        let directory = self.date_path(date);
-        let entries = match std::fs::read_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            result => result.at("list", &directory)?,
-        };
-        for entry in entries {
-            let entry = entry.at("list", &directory)?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if is_parquet(&name) {
-                take(&entry, &name)?;
-            } else {
-                tracing::debug!(path = %entry.path().display(), "not a Parquet file, left out");
-            }
-        }
-        Ok(())
     }
 
     /// A file's rows with these columns, in this order and in the types of the dataset: null where

@@ -9,15 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{
-    DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName, RowGroups,
-};
+use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
 use telemetry_rollup_engine::{
     DataFrame, Ends, EngineError, GRACE_US, Partial, PassError, RollupConfig, RollupRequest, Source,
     next_final_us, splice,
 };
 use telemetry_schema::HOST_METRICS_ROLLUP;
-use telemetry_schema::host_metrics_rollup::silver_columns;
 
 use crate::damaged::set_aside;
 use crate::digest::digest;
@@ -25,6 +22,7 @@ use crate::hours::{self, HOUR_DIGESTS, HourDigests};
 use crate::next_final::NextFinal;
 use crate::plan::{Action, NEXT_FINAL_US, PlannedDate, Reason};
 use crate::reach;
+use crate::read_ahead::{ReadAhead, spare_cores};
 use crate::silver::{Period, Silver, whole};
 
 /// How often the inputs of a date may change under a build (compaction) before it gives up.
@@ -78,20 +76,24 @@ impl<'a> Builder<'a> {
         self.next_final.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Computes a date from its own files.
-    pub(crate) fn compute(&self, date: NaiveDate) -> anyhow::Result<Computed> {
-        self.compute_period(|_| whole(date))
+    /// Computes a date from its own files, with the help of spare cores.
+    pub(crate) fn compute(&self, date: NaiveDate, spare_cores: usize) -> anyhow::Result<Computed> {
+        self.compute_period(|_| whole(date), spare_cores)
     }
 
     /// Computes a period, which may depend on the files that there are.
-    fn compute_period(&self, period: impl Fn(&Silver) -> Period) -> anyhow::Result<Computed> {
+    fn compute_period(
+        &self,
+        period: impl Fn(&Silver) -> Period,
+        spare_cores: usize,
+    ) -> anyhow::Result<Computed> {
         let (mut is_complete, mut changes) = (true, 0);
         let mut unsorted = BTreeSet::new();
         let mut silver = Arc::clone(&self.listed);
         loop {
             let period = period(&silver);
             let inputs = silver.inputs(&period, reach(self.config));
-            let error = match self.pass(&inputs.own, &period, &unsorted) {
+            let error = match self.pass(&inputs.own, &period, &unsorted, spare_cores) {
                 Ok(partial) => return Ok(Computed { partial, period, silver, is_complete }),
                 Err(error) => error,
             };
@@ -145,7 +147,7 @@ impl<'a> Builder<'a> {
         let of_date = |silver: &Silver| {
             hours::period(planned.date, &hours(silver).unwrap_or_else(|| planned_hours.clone()))
         };
-        let computed = self.compute_period(of_date)?;
+        let computed = self.compute_period(of_date, spare_cores(1))?;
         let period_us = (computed.period.start.timestamp_micros(), computed.period.end.timestamp_micros());
         let (rows, silver, is_complete) = self.join(planned.date, computed, Neighbours::default())?;
         let new = match rows {
@@ -231,7 +233,7 @@ impl<'a> Builder<'a> {
         let (mut ends, mut is_complete) = (known.unwrap_or_default(), true);
         for file in files {
             let nothing = DateTime::UNIX_EPOCH..DateTime::UNIX_EPOCH;
-            match self.pass(&[file], &nothing, &BTreeSet::from([file.path.clone()])) {
+            match self.pass(&[file], &nothing, &BTreeSet::from([file.path.clone()]), 0) {
                 Ok(partial) => ends.or(partial.ends()),
                 // Gone to quarantine with its own date, or merged since: the digest brings it up again.
                 Err(PassError::Source(error)) if error.is_not_found() => {
@@ -247,61 +249,33 @@ impl<'a> Builder<'a> {
         Ok((ends, is_complete))
     }
 
-    /// One pass over the files; rows are made for the period.
+    /// One pass over the files, with as many threads more as there are spare cores; rows are made for
+    /// the period.
     fn pass(
         &self,
         files: &[&DataFile],
         period: &Period,
         unsorted: &BTreeSet<PathBuf>,
+        spare_cores: usize,
     ) -> Result<Partial, PassError<RepositoryError>> {
         let request = RollupRequest {
             from_us: period.start.timestamp_micros(),
             to_us: period.end.timestamp_micros(),
             evaluated_at_us: self.now.timestamp_micros(),
         };
-        let sources = files.iter().map(|file| self.source(file, unsorted.contains(&file.path))).collect();
-        Partial::compute(sources, request, self.config)
-    }
-
-    /// The file's rows, read when they are asked for. Only our own names promise an order.
-    fn source(&self, file: &DataFile, is_unsorted: bool) -> Source<'_, RepositoryError> {
-        let (silver, name) = (self.silver, file.name.clone());
-        let mut reading = Reading::Waiting(file.clone());
-        let frames = std::iter::from_fn(move || reading.next(silver));
-        match name {
-            FileName::Sample(name) if !is_unsorted => {
-                Source::sorted(frames, name.host.map(|host| host.to_string()))
-            }
-            FileName::Sample(_) | FileName::Rollup(_) | FileName::Other => Source::unsorted(frames),
-        }
-    }
-}
-
-/// A file that is opened when its first row group is asked for, and closed after its last: a date can
-/// have more files than a process may hold open.
-enum Reading {
-    Waiting(DataFile),
-    Open(Box<RowGroups>),
-    Done,
-}
-
-impl Reading {
-    fn next(&mut self, store: &DatasetStore) -> Option<Result<DataFrame, RepositoryError>> {
-        if let Reading::Waiting(file) = self {
-            match store.read_row_groups(file, &silver_columns()) {
-                Ok(groups) => *self = Reading::Open(Box::new(groups)),
-                Err(error) => {
-                    *self = Reading::Done;
-                    return Some(Err(error));
+        let ahead = ReadAhead::new(self.silver, files);
+        let source = |(at, file): (usize, &&DataFile)| {
+            let frames = ahead.frames(at);
+            match &file.name {
+                // Only our own names promise an order.
+                FileName::Sample(name) if !unsorted.contains(&file.path) => {
+                    Source::sorted(frames, name.host.as_ref().map(ToString::to_string))
                 }
+                FileName::Sample(_) | FileName::Rollup(_) | FileName::Other => Source::unsorted(frames),
             }
-        }
-        let Reading::Open(groups) = self else { return None };
-        let next = groups.next();
-        if next.is_none() {
-            *self = Reading::Done;
-        }
-        next
+        };
+        let sources = files.iter().enumerate().map(source).collect();
+        ahead.run(spare_cores, || Partial::compute(sources, request, self.config))
     }
 }
 
@@ -330,13 +304,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use chrono::TimeDelta;
-    use telemetry_repository::Lake;
+    use telemetry_repository::{Lake, Listings};
     use telemetry_schema::{HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsSample, Row, Value};
 
     use super::*;
     use crate::args::DateRange;
     use crate::expired::Expired;
-    use crate::plan::{Action, Plan, Reason};
+    use crate::plan::{Action, Listed, Plan, Reason};
 
     const WHOLE: DateRange = DateRange { from: None, to: None, force: false };
 
@@ -367,9 +341,10 @@ mod tests {
         }
 
         fn plan(&self, now: DateTime<Utc>) -> Plan {
-            let silver = Silver::list(self.lake.host_metrics().store()).unwrap();
+            let stores = (self.lake.host_metrics(), &self.gold);
+            let listed = Listed::list((stores.0.store(), stores.1), &mut Listings::default(), now).unwrap();
             Plan::make(
-                &silver,
+                &listed,
                 &self.gold,
                 (&Expired::default(), &NextFinal::default()),
                 &WHOLE,
@@ -384,7 +359,7 @@ mod tests {
             let listed = Arc::new(Silver::list(silver.store()).unwrap());
             let builder = Builder::new((silver.store(), listed), &self.gold, RollupConfig::default(), now);
             let planned = &self.plan(now).dates[0];
-            let computed = builder.compute(planned.date).unwrap();
+            let computed = builder.compute(planned.date, 1).unwrap();
             assert!(builder.publish(planned, computed, Neighbours::default()).unwrap());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_app::{Exit, RetentionSection};
-use telemetry_repository::{DataFile, DatasetStore, FileName, Lake, RepositoryError};
+use telemetry_repository::{DataFile, DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
@@ -105,8 +105,8 @@ impl Expiry<'_> {
     }
 
     fn is_final(&self, date: NaiveDate) -> Result<bool, RepositoryError> {
-        let names = self.gold.names_on(date)?;
-        Ok(!names.is_empty() && names.iter().all(|name| name.rollup().is_some_and(|name| name.is_final)))
+        let files = self.gold.files_on(date)?;
+        Ok(!files.is_empty() && files.iter().all(|file| file.name.rollup().is_some_and(|name| name.is_final)))
     }
 
     /// The rollups of every interval that the lake has.
@@ -197,12 +197,9 @@ impl Expiry<'_> {
 
     /// The digest that stands in the name of the date's rollup.
     fn built(&self, date: NaiveDate) -> Result<Option<u64>, RepositoryError> {
-        let names = self.gold.names_on(date)?;
-        Ok(names
-            .iter()
-            .filter_map(FileName::rollup)
-            .max_by_key(|name| name.generation)
-            .map(|name| name.digest))
+        let files = self.gold.files_on(date)?;
+        let names = files.iter().filter_map(|file| file.name.rollup());
+        Ok(names.max_by_key(|name| name.generation).map(|name| name.digest))
     }
 
     /// Completes what a killed run had begun.

@@ -10,6 +10,7 @@ mod expired;
 mod hours;
 mod next_final;
 mod plan;
+mod read_ahead;
 mod rollup_sql;
 mod schedule;
 mod show;
@@ -23,7 +24,7 @@ use clap::CommandFactory;
 use telemetry_app::{
     Exit, Loaded, PrintFormat, TelemetryConfig, holder, main_with, print_text, with_lake_hint,
 };
-use telemetry_repository::{DatasetStore, Lake, RepositoryError};
+use telemetry_repository::{DatasetStore, Lake, Listings, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
@@ -35,7 +36,7 @@ use compact::CompactPlan;
 use expire::{Expiry, ExpiryPlan};
 use expired::Expired;
 use next_final::NextFinal;
-use plan::{Action, Plan, PlannedDate};
+use plan::{Action, Listed, Plan, PlannedDate};
 use silver::Silver;
 
 /// The program.
@@ -104,9 +105,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn plan(&self, silver: &Silver, expired: &Expired, range: &DateRange) -> Result<Plan, RepositoryError> {
+    fn list(&self, listings: &mut Listings) -> Result<Listed, RepositoryError> {
+        Listed::list((self.silver, self.gold), listings, self.now)
+    }
+
+    fn plan(&self, listed: &Listed, expired: &Expired, range: &DateRange) -> Result<Plan, RepositoryError> {
         let next_final = NextFinal::load(self.lake);
-        Plan::make(silver, self.gold, (expired, &next_final), range, self.rollup, self.now)
+        Plan::make(listed, self.gold, (expired, &next_final), range, self.rollup, self.now)
     }
 
     fn compact_plan(&self, silver: &Silver, expired: &Expired) -> CompactPlan {
@@ -124,17 +129,17 @@ impl Job<'_> {
         }
     }
 
-    fn expiry_plan(&self, silver: &Silver, expired: &Expired) -> Result<ExpiryPlan, RepositoryError> {
-        let all = self.plan(silver, expired, &DateRange::ALL)?;
-        self.expiry().plan(silver, &all, expired, &self.range)
+    fn expiry_plan(&self, listed: &Listed, expired: &Expired) -> Result<ExpiryPlan, RepositoryError> {
+        let all = self.plan(listed, expired, &DateRange::ALL)?;
+        self.expiry().plan(&listed.silver, &all, expired, &self.range)
     }
 
     fn show_plan(&self, format: Option<PrintFormat>) -> anyhow::Result<()> {
-        let (silver, expired) =
-            (Silver::list(self.silver).map_err(with_lake_hint)?, Expired::load(self.lake));
-        let plan = self.plan(&silver, &expired, &self.range).map_err(with_lake_hint)?;
-        let expiry = self.expiry_plan(&silver, &expired).map_err(with_lake_hint)?;
-        show::plan(&plan, &self.compact_plan(&silver, &expired), &expiry, format)
+        let listed = self.list(&mut Listings::load(self.lake)).map_err(with_lake_hint)?;
+        let expired = Expired::load(self.lake);
+        let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
+        let expiry = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
+        show::plan(&plan, &self.compact_plan(&listed.silver, &expired), &expiry, format)
     }
 
     fn compact(&self) -> anyhow::Result<Exit> {
@@ -147,15 +152,19 @@ impl Job<'_> {
     fn expire(&self) -> anyhow::Result<Exit> {
         let mut expired = Expired::load(self.lake);
         self.expiry().finish_interrupted(&mut expired).map_err(with_lake_hint)?;
-        let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
-        let plan = self.expiry_plan(&silver, &expired).map_err(with_lake_hint)?;
-        self.expiry().run(&plan, silver, &mut expired).map_err(with_lake_hint)
+        // What goes for ever is decided by what stands there now.
+        let listed = self.list(&mut Listings::default()).map_err(with_lake_hint)?;
+        let plan = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
+        self.expiry().run(&plan, Arc::unwrap_or_clone(listed.silver), &mut expired).map_err(with_lake_hint)
     }
 
     fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
-        let silver = Arc::new(Silver::list(self.silver).map_err(with_lake_hint)?);
-        let plan = self.plan(&silver, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
-        let builder = Builder::new((self.silver, Arc::clone(&silver)), self.gold, self.rollup, self.now);
+        let mut listings = Listings::load(self.lake);
+        let listed = self.list(&mut listings).map_err(with_lake_hint)?;
+        let plan = self.plan(&listed, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
+        listings.save(self.lake);
+        let silver = Arc::clone(&listed.silver);
+        let builder = Builder::new((self.silver, listed.silver), self.gold, self.rollup, self.now);
         let mut exit = build(&plan, &builder)?;
         self.remember(&plan, builder.into_next_final());
         for late in plan.dates.iter().filter(|planned| planned.action == Action::Expired) {

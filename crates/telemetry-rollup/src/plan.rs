@@ -1,10 +1,11 @@
 //! What a run would build, and why: names are listed, hardly anything is opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DatasetStore, FileName, RepositoryError, RollupFileName};
+use telemetry_repository::{DataFile, DatasetStore, Listings, RepositoryError, RollupFileName};
 use telemetry_rollup_engine::RollupConfig;
 
 use crate::args::DateRange;
@@ -70,26 +71,40 @@ impl fmt::Display for Action {
 
 impl Plan {
     pub(crate) fn make(
-        silver: &Silver,
+        listed: &Listed,
         gold: &DatasetStore,
         known: (&Expired, &NextFinal),
         range: &DateRange,
         config: RollupConfig,
         now: DateTime<Utc>,
     ) -> Result<Self, RepositoryError> {
-        let silver_dates: BTreeSet<NaiveDate> = silver.dates().collect();
-        let mut dates = Vec::new();
-        for date in silver_dates.iter().copied().chain(gold.dates()?).collect::<BTreeSet<_>>() {
-            if range.contains(date) {
-                dates.push(plan_date(silver, gold, known, date, range.force, config, now)?);
-            }
-        }
-        Ok(Self { dates })
+        let all: BTreeSet<NaiveDate> = listed.silver.dates().chain(listed.gold.keys().copied()).collect();
+        let wanted = all.into_iter().filter(|date| range.contains(*date));
+        let plan = |date| plan_date(listed, gold, known, date, range.force, config, now);
+        Ok(Self { dates: wanted.map(plan).collect::<Result<_, _>>()? })
+    }
+}
+
+/// What stands in the lake.
+pub(crate) struct Listed {
+    pub(crate) silver: Arc<Silver>,
+    pub(crate) gold: BTreeMap<NaiveDate, Vec<DataFile>>,
+}
+
+impl Listed {
+    /// `listings` are those of the last run, or none for one that must not rely on them.
+    pub(crate) fn list(
+        (silver, gold): (&DatasetStore, &DatasetStore),
+        listings: &mut Listings,
+        now: DateTime<Utc>,
+    ) -> Result<Self, RepositoryError> {
+        let silver = Silver::of_dates(silver.files_by_date(listings, now)?);
+        Ok(Self { silver: Arc::new(silver), gold: gold.files_by_date(listings, now)? })
     }
 }
 
 fn plan_date(
-    silver: &Silver,
+    listed: &Listed,
     gold: &DatasetStore,
     (expired, next_final): (&Expired, &NextFinal),
     date: NaiveDate,
@@ -97,10 +112,11 @@ fn plan_date(
     config: RollupConfig,
     now: DateTime<Utc>,
 ) -> Result<PlannedDate, RepositoryError> {
+    let silver = &listed.silver;
     let inputs = silver.inputs(&whole(date), reach(config));
-    let names = gold.names_on(date)?;
+    let files = listed.gold.get(&date).map_or(&[][..], Vec::as_slice);
     // The highest generation stands.
-    let built = names.iter().filter_map(FileName::rollup).max_by_key(|name| name.generation);
+    let built = files.iter().filter_map(|file| file.name.rollup()).max_by_key(|name| name.generation);
     let left = digest(inputs.all(), config);
     let is_new = |name: &RollupFileName| name.digest != left && !expired.explains(date, name.digest, left);
     let action = match built {
@@ -110,7 +126,7 @@ fn plan_date(
         Some(_) if force => Action::Build(Reason::Forced),
         Some(name) if is_new(name) => Action::Build(Reason::Changed),
         // Where directories cannot be exchanged, a crash leaves the old file beside the new one.
-        Some(_) if names.len() > 1 => Action::Build(Reason::Changed),
+        Some(_) if files.len() > 1 => Action::Build(Reason::Changed),
         Some(name) if name.is_final => Action::UpToDate,
         Some(name) if is_due(gold, name, next_final, now)? => Action::Build(Reason::BucketsBecomeFinal),
         Some(_) => Action::UpToDate,

@@ -5,7 +5,6 @@
 //! most, however long the range.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
@@ -14,6 +13,7 @@ use telemetry_rollup_engine::Ends;
 
 use crate::build::{Builder, Computed, Neighbours};
 use crate::plan::PlannedDate;
+use crate::read_ahead::spare_cores;
 
 /// More would hold more dates in memory than a small machine has for them.
 const MOST_WORKERS: usize = 4;
@@ -21,6 +21,8 @@ const MOST_WORKERS: usize = 4;
 struct Schedule<'a> {
     builder: &'a Builder<'a>,
     dates: &'a [&'a PlannedDate],
+    /// Cores that no worker uses.
+    spare_cores: usize,
     progress: &'a ProgressBar,
     state: Mutex<State>,
 }
@@ -42,9 +44,9 @@ pub(crate) fn build(
     dates: &[&PlannedDate],
     progress: &ProgressBar,
 ) -> anyhow::Result<bool> {
-    let schedule = Schedule { builder, dates, progress, state: Mutex::default() };
-    let workers =
-        std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS).min(dates.len());
+    let workers = spare_cores(0).clamp(1, MOST_WORKERS).min(dates.len());
+    let spare_cores = spare_cores(workers);
+    let schedule = Schedule { builder, dates, spare_cores, progress, state: Mutex::default() };
     std::thread::scope(|scope| {
         for _ in 1..workers {
             scope.spawn(|| schedule.work());
@@ -72,7 +74,7 @@ impl Schedule<'_> {
 
     fn work_until_done(&self) -> anyhow::Result<()> {
         while let Some(planned) = self.take_next() {
-            let computed = self.builder.compute(planned.date)?;
+            let computed = self.builder.compute(planned.date, self.spare_cores)?;
             let ready = self.add(planned.date, computed);
             for (planned, computed, neighbours) in ready {
                 let is_complete = self.builder.publish(planned, computed, neighbours)?;
