@@ -25,6 +25,11 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// Whether the alert fires.
+    pub fn is_open(&self) -> bool {
+        self.ends_at_us.is_none()
+    }
+
     /// Whether the alert fires after that instant has been evaluated.
     pub fn is_open_at(&self, instant_us: i64) -> bool {
         self.fired_at_us <= instant_us && self.ends_at_us.is_none_or(|end_us| end_us > instant_us)

@@ -18,6 +18,8 @@ pub enum Exit {
     Usage = 2,
     /// Done, but part of it is missing; standard error names it.
     Incomplete = 3,
+    /// Done, and something is as the caller asked to be told by the exit code.
+    Alert = 4,
     /// Another run is busy; try again later.
     TryAgain = 75,
     /// The configuration is wrong.

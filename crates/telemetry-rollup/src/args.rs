@@ -17,13 +17,17 @@ Examples:
       Also shows the latest rollups.
   telemetry-rollup compact && telemetry-rollup && telemetry-rollup expire
       Merges small files, and removes dates that are older than they are kept.
+  telemetry-rollup alerts --fail-on critical
+      Shows what is wrong with which host; ends with code 4 if it is critical.
+  telemetry-rollup check-rules --from 2026-11-01
+      What the alert rules of the configuration would have found since.
   telemetry-rollup sql > views.sql && duckdb -init views.sql
       Opens the lake in DuckDB.
   telemetry-rollup sql --rollup --engine spark > rollup.sql
       The rollup as a query, for a lake that has outgrown one machine.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or
-kept though they are old; 75 another rollup is at work; 78 bad configuration.";
+kept though they are old; 4 an alert of --fail-on fires; 75 another rollup is at work; 78 bad configuration.";
 
 /// Builds LAKE/gold from the samples in LAKE/silver: rollups of 5 minutes per host, a date at a time.
 #[derive(Debug, Parser)]
@@ -41,6 +45,9 @@ pub struct Args {
     /// Also build dates that are up to date
     #[arg(long, global = true)]
     pub force: bool,
+    /// Evaluate the alert rules again from --from on, as they are now, on the rollups as they are now
+    #[arg(long, requires = "from", conflicts_with = "to")]
+    pub reevaluate: bool,
     /// Show the rollups of the range (without --from and --to: of the last date), or the plan
     #[arg(long, value_name = "FORMAT", value_enum, global = true)]
     pub print: Option<PrintFormat>,
@@ -50,7 +57,7 @@ pub struct Args {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Verb {
     /// Build what is new, or the range (the default)
     Build,
@@ -60,8 +67,60 @@ pub enum Verb {
     Compact,
     /// Remove dates that are older than they are kept (section `retention` of the configuration)
     Expire,
+    /// Show the alerts that fire, or those of a time
+    Alerts(AlertFlags),
+    /// Check the alert rules, and show what they would have found from --from (default: a week ago) on
+    CheckRules(CheckFlags),
     /// Print SQL: the DuckDB statements that make a view of each dataset, or the rollup itself
     Sql(SqlFlags),
+}
+
+/// Which alerts to show, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct AlertFlags {
+    /// Show all alerts from --from to --to, not only those that fire
+    #[arg(long, conflicts_with = "since")]
+    pub history: bool,
+    /// Show the events that came after this one (event_id); `none` shows all
+    #[arg(long, value_name = "EVENT_ID")]
+    pub since: Option<String>,
+    /// End with code 4 if an alert of this severity, or a worse one, fires
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    pub fail_on: Option<SeverityFlag>,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t)]
+    pub format: AlertFormat,
+}
+
+/// How to show what the rules would have found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct CheckFlags {
+    /// How to show the alerts
+    #[arg(long, value_enum, default_value_t)]
+    pub format: AlertFormat,
+}
+
+/// How urgent an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeverityFlag {
+    /// To be known
+    Info,
+    /// To be looked at
+    Warning,
+    /// To be acted on
+    Critical,
+}
+
+/// How alerts are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum AlertFormat {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON object a line: the rows of ops_host_alerts
+    Json,
+    /// The body of Alertmanager's POST /api/v2/alerts
+    Alertmanager,
 }
 
 /// What SQL to print.

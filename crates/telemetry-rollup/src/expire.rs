@@ -16,9 +16,6 @@ use crate::plan::{Action, Plan};
 use crate::reach;
 use crate::silver::{Silver, whole};
 
-/// Alerts have no table of columns yet; expiry needs no more of them than their place.
-const ALERTS: &str = "ops_host_alerts";
-
 /// Rollup intervals are its divisors.
 const MINUTES_PER_DAY: u32 = 1_440;
 
@@ -84,11 +81,11 @@ impl Expiry<'_> {
                 expiry.others.entry(date).or_default().push(store.clone());
             }
         }
-        let alerts = self.lake.store(&HOST_METRICS_ROLLUP, ALERTS.to_owned());
+        let alerts = self.lake.host_alerts();
         let old =
             |date: &NaiveDate| range.contains(*date) && self.retention.alerts_days.is_over(*date, today);
-        for date in alerts.dates()?.into_iter().filter(old) {
-            expiry.others.entry(date).or_default().push(alerts.clone());
+        for date in alerts.store().dates()?.into_iter().filter(old) {
+            expiry.others.entry(date).or_default().push(alerts.store().clone());
         }
         Ok(expiry)
     }

@@ -1,5 +1,6 @@
 //! `telemetry-rollup`: builds Gold from Silver.
 
+mod alerts;
 mod args;
 mod build;
 mod compact;
@@ -14,7 +15,9 @@ mod read_ahead;
 mod rollup_sql;
 mod schedule;
 mod show;
+mod show_alerts;
 mod silver;
+mod ticks;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,8 +32,9 @@ use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HOST_METRICS_ROLLUP;
 use telemetry_schema::host_metrics_rollup::dataset_name;
 
+use alerts::Alerts;
 use args::DateRange;
-pub use args::{Args, SqlEngine, SqlFlags, Verb};
+pub use args::{AlertFlags, AlertFormat, Args, CheckFlags, SeverityFlag, SqlEngine, SqlFlags, Verb};
 use build::Builder;
 use compact::CompactPlan;
 use expire::{Expiry, ExpiryPlan};
@@ -56,6 +60,8 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let silver = lake.host_metrics();
     let gold = lake.store(&HOST_METRICS_ROLLUP, dataset_name(rollup.interval_minutes()));
     let now = Utc::now();
+    let rules = loaded.alert_rules()?;
+    let alerts = Alerts { lake: &lake, gold: &gold, rules: &rules, now };
     let job =
         Job { config: &loaded.config, range, rollup, lake: &lake, silver: silver.store(), gold: &gold, now };
     match args.verb.unwrap_or(Verb::Build) {
@@ -70,6 +76,11 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
         }
         Verb::Plan => {
             job.show_plan(args.print)?;
+            Ok(Exit::Done)
+        }
+        Verb::Alerts(flags) => show_alerts::alerts_of(&alerts, &flags, &range),
+        Verb::CheckRules(flags) => {
+            show_alerts::rehearsal(&alerts, &range, flags.format)?;
             Ok(Exit::Done)
         }
         Verb::Build | Verb::Compact | Verb::Expire if !loaded.config.enabled => {
@@ -87,7 +98,14 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             match verb {
                 Verb::Compact => job.compact(),
                 Verb::Expire => job.expire(),
-                _ => job.build(args.print),
+                _ => {
+                    let built = job.build(args.print)?;
+                    let evaluated = match args.from.filter(|_| args.reevaluate) {
+                        Some(from) => alerts.reevaluate(from)?,
+                        None => alerts.evaluate()?,
+                    };
+                    Ok(if built == Exit::Done { evaluated } else { built })
+                }
             }
         }
     }

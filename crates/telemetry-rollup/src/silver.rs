@@ -73,6 +73,7 @@ impl Silver {
     /// The files that the period's rollup depends on. A file whose name does not tell its host may
     /// hold any; a file whose name does not tell its times may hold any instant of its date.
     pub(crate) fn inputs(&self, period: &Period, reach: TimeDelta) -> Inputs<'_> {
+        let period = &self.closed(period.clone());
         let own: Vec<&DataFile> = self.overlapping(period).collect();
         let hosts: BTreeSet<Option<&HostId>> = own.iter().map(|file| host(file)).collect();
         let own_paths: BTreeSet<_> = own.iter().map(|file| &file.path).collect();
@@ -92,6 +93,35 @@ impl Silver {
             files.dedup_by(|a, b| a.path == b.path);
         }
         Inputs { own, before, after }
+    }
+
+    /// The period with all the files that overlap with its own, of the same host or of unknown ones:
+    /// else a file that reaches out of the period would hide samples between its own from each other.
+    fn closed(&self, mut period: Period) -> Period {
+        loop {
+            let (mut hosts, mut all) = (BTreeMap::<Option<&HostId>, Period>::new(), period.clone());
+            for file in self.overlapping(&period) {
+                let file_period = reaches(file);
+                all = hull(&all, &file_period);
+                let host_period = hosts.entry(host(file)).or_insert_with(|| file_period.clone());
+                *host_period = hull(host_period, &file_period);
+            }
+            let mut closed = period.clone();
+            for file in self.overlapping(&all) {
+                let others = match host(file) {
+                    Some(_) => [hosts.get(&host(file)), hosts.get(&None)],
+                    None => [Some(&all), None],
+                };
+                let file_period = reaches(file);
+                if others.into_iter().flatten().any(|other| overlaps(other, &file_period)) {
+                    closed = hull(&closed, &file_period);
+                }
+            }
+            if closed == period {
+                return period;
+            }
+            period = closed;
+        }
     }
 
     /// Files that can hold an instant of the period.
@@ -212,6 +242,19 @@ fn covers(file: &DataFile) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 /// The last second of the file, or the beginning of its date if its name does not say it.
 fn ends(file: &DataFile) -> DateTime<Utc> {
     covers(file).map_or(start_of(file.date), |(_, last)| last)
+}
+
+/// From the first to the last second of the file; its date if its name does not say them.
+fn reaches(file: &DataFile) -> Period {
+    covers(file).map_or(whole(file.date), |(first, last)| first..last + TimeDelta::seconds(1))
+}
+
+fn overlaps(a: &Period, b: &Period) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+fn hull(a: &Period, b: &Period) -> Period {
+    a.start.min(b.start)..a.end.max(b.end)
 }
 
 /// Midnight at the beginning of the date.

@@ -1,6 +1,7 @@
 //! The real executable, as its users see it.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod alerts;
 mod compact;
 mod expire;
 #[cfg(target_os = "linux")]

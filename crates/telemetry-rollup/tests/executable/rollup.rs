@@ -426,3 +426,20 @@ fn a_late_file_changes_the_next_hour_of_its_host_however_far_off() {
     assert_eq!(resets(&at_once), [Some(0), Some(2), Some(0)]);
     assert_eq!(resets(&late), resets(&at_once));
 }
+
+#[test]
+fn a_file_that_reaches_over_others_does_not_hide_them() {
+    let world = World::new();
+    let ends = ["2026-03-10T07:30:03Z", "2026-03-10T23:30:03Z"];
+    world.lake().host_metrics().append(&ends.map(|at| sample("pi", at.parse().unwrap()))).unwrap();
+    for at in ["16:58:03", "17:01:03", "13:58:03", "14:01:03"] {
+        world.append("pi", &format!("2026-03-10T{at}Z"), 1);
+    }
+    world.build(&[]);
+    // The hours from 14:00 to 17:00 are built again.
+    world.append("pi", "2026-03-10T15:30:03Z", 1);
+    world.build(&[]);
+    let by_the_hour = world.rollups("2026-03-10");
+    world.build(&["--force"]);
+    assert_eq!(by_the_hour, world.rollups("2026-03-10"));
+}
