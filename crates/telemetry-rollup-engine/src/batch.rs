@@ -34,6 +34,14 @@ pub(crate) enum Data {
     Text(Vec<u32>),
 }
 
+/// How many of some rows have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    All,
+    Some,
+    None,
+}
+
 /// Every distinct text once. Position 0 stands for null.
 #[derive(Default)]
 pub(crate) struct Texts {
@@ -220,6 +228,16 @@ impl Data {
         match self {
             Data::Int { present, .. } | Data::Float { present, .. } => present.as_deref(),
             Data::Text(_) => None,
+        }
+    }
+
+    /// How many of these rows have a value.
+    pub(crate) fn presence(&self, rows: Range<usize>) -> Presence {
+        let Some(present) = self.present().map(|present| &present[rows]) else { return Presence::All };
+        match present.iter().filter(|present| **present).count() {
+            0 => Presence::None,
+            count if count == present.len() => Presence::All,
+            _ => Presence::Some,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use telemetry_schema::Formula;
+
 use crate::batch::Data;
 use crate::plan::{Gauge, Needs};
 
@@ -87,47 +89,29 @@ impl Levels {
         }
     }
 
-    /// The mean as a quotient of integer sums.
-    pub(crate) fn average(&self) -> Option<f64> {
-        match self {
-            Levels::Int { n, sum, .. } => (*n > 0).then(|| *sum as f64 / *n as f64),
-            Levels::Float { n, hundredths, .. } => (*n > 0).then(|| *hundredths as f64 / (100.0 * *n as f64)),
-        }
+    /// What a formula with an integer result makes of them.
+    pub(crate) fn int(&self, formula: Formula) -> Option<i64> {
+        let Levels::Int { n, min, max, .. } = self else { return None };
+        let value = match formula {
+            Formula::Max(_) => *max,
+            Formula::Min(_) => *min,
+            _ => return None,
+        };
+        (*n > 0).then_some(value)
     }
 
-    pub(crate) fn int_max(&self) -> Option<i64> {
-        match self {
-            Levels::Int { n, max, .. } => (*n > 0).then_some(*max),
-            Levels::Float { .. } => None,
-        }
-    }
-
-    pub(crate) fn int_min(&self) -> Option<i64> {
-        match self {
-            Levels::Int { n, min, .. } => (*n > 0).then_some(*min),
-            Levels::Float { .. } => None,
-        }
-    }
-
-    pub(crate) fn float_max(&self) -> Option<f64> {
-        match self {
-            Levels::Float { n, max, .. } => (*n > 0).then_some(*max),
-            Levels::Int { .. } => None,
-        }
-    }
-
-    pub(crate) fn float_min(&self) -> Option<f64> {
-        match self {
-            Levels::Float { n, min, .. } => (*n > 0).then_some(*min),
-            Levels::Int { .. } => None,
-        }
-    }
-
-    /// The 95th percentile; reorders the kept values.
-    pub(crate) fn percentile_95(&mut self) -> Option<f64> {
-        match self {
-            Levels::Float { values, .. } => percentile_95(values),
-            Levels::Int { .. } => None,
+    /// What any other formula makes of them; a percentile reorders the kept values.
+    pub(crate) fn float(&mut self, formula: Formula) -> Option<f64> {
+        match (formula, self) {
+            // The mean as a quotient of integer sums.
+            (Formula::Average(_), Levels::Int { n, sum, .. }) => (*n > 0).then(|| *sum as f64 / *n as f64),
+            (Formula::Average(_), Levels::Float { n, hundredths, .. }) => {
+                (*n > 0).then(|| *hundredths as f64 / (100.0 * *n as f64))
+            }
+            (Formula::Max(_), Levels::Float { n, max, .. }) => (*n > 0).then_some(*max),
+            (Formula::Min(_), Levels::Float { n, min, .. }) => (*n > 0).then_some(*min),
+            (Formula::Percentile95(_), Levels::Float { values, .. }) => percentile_95(values),
+            _ => None,
         }
     }
 }

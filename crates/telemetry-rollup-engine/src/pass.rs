@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::batch::{Batch, NULL_TEXT, Texts};
+use crate::batch::{Batch, NULL_TEXT, Presence, Texts};
 use crate::counters::{Boots, Evidence, Sample, bucket_start, clock_agrees};
 use crate::merge::Stretch;
 use crate::plan::Plan;
@@ -24,8 +24,20 @@ pub(crate) struct HostPass<'a> {
     first_row: usize,
     first: Option<Sample<u32>>,
     previous: Option<Sample<u32>>,
+    /// Room for the pieces of a stretch.
+    pieces: Vec<Piece>,
     /// The throttle word of the text that was read last.
     word: (u32, Option<u32>),
+}
+
+/// Consecutive rows of a stretch that fall into one bucket.
+struct Piece {
+    bucket_us: i64,
+    rows: Range<usize>,
+    /// The bucket's row of the table, if one is made.
+    table_row: Option<usize>,
+    /// The bucket begins here; else it goes on from the stretch before.
+    is_new: bool,
 }
 
 /// What is left of a host: its rows of the table, and the samples at its ends.
@@ -45,31 +57,51 @@ impl<'a> HostPass<'a> {
     ) -> Self {
         let first_row = table.starts_us.len();
         let word = (NULL_TEXT, None);
-        Self { plan, texts, request, config, table, bucket, first_row, first: None, previous: None, word }
+        Self {
+            plan,
+            texts,
+            request,
+            config,
+            table,
+            bucket,
+            first_row,
+            first: None,
+            previous: None,
+            pieces: Vec::new(),
+            word,
+        }
     }
 
-    pub(crate) fn finish(mut self) -> HostEnds {
-        self.close();
+    pub(crate) fn finish(self) -> HostEnds {
+        if !self.rows().is_empty() {
+            self.table.close(self.bucket, self.plan, self.config);
+            for slot in 0..self.plan.gauges.len() {
+                self.table.close_levels(&mut self.bucket.levels[slot], slot, self.plan);
+            }
+        }
         HostEnds { rows: self.rows(), first: self.first, last: self.previous }
     }
 
     /// Takes the next samples, all later than those before.
     pub(crate) fn consume(&mut self, stretch: &Stretch) {
         let batch = &*stretch.batch;
-        let times = batch.ints(self.plan.as_of);
-        let width = self.config.bucket_us();
-        let mut at = stretch.rows.start;
-        while at < stretch.rows.end {
-            let start = bucket_start(times[at], width);
-            let end = at + times[at..stretch.rows.end].iter().take_while(|us| **us < start + width).count();
-            let is_wanted = (self.request.from_us..self.request.to_us).contains(&start);
-            if is_wanted {
-                self.open(start, times[at]);
-                self.add_levels(batch, at..end);
-            }
-            self.add_pairs(batch, at..end, is_wanted);
-            at = end;
+        let mut pieces = std::mem::take(&mut self.pieces);
+        self.divide(batch, stretch.rows.clone(), &mut pieces);
+        // Nearly always, and then no piece has to be looked at for itself.
+        let is_uniform = self.is_uniform(batch, stretch.rows.clone());
+        let is_open = !self.rows().is_empty();
+        for piece in &mut pieces {
+            self.add_piece(batch, piece, is_uniform);
         }
+        // A column at a time: what lies next to each other in memory is read one after the other.
+        for slot in 0..self.plan.gauges.len() {
+            self.add_levels(batch, slot, &pieces, is_open);
+        }
+        for piece in &pieces {
+            self.add_pairs(batch, piece, is_uniform);
+        }
+        self.pieces = pieces;
+        let width = self.config.bucket_us();
         for us in &stretch.dropped_us {
             if let Some(row) = self.table.find(self.rows(), bucket_start(*us, width)) {
                 self.table.duplicates[row] += 1;
@@ -77,35 +109,46 @@ impl<'a> HostPass<'a> {
         }
     }
 
+    fn divide(&self, batch: &Batch, rows: Range<usize>, pieces: &mut Vec<Piece>) {
+        let (times, width) = (batch.ints(self.plan.as_of), self.config.bucket_us());
+        let mut at = rows.start;
+        pieces.clear();
+        while at < rows.end {
+            let bucket_us = bucket_start(times[at], width);
+            let end = at + times[at..rows.end].iter().take_while(|us| **us < bucket_us + width).count();
+            pieces.push(Piece { bucket_us, rows: at..end, table_row: None, is_new: false });
+            at = end;
+        }
+    }
+
     fn rows(&self) -> Range<usize> {
         self.first_row..self.table.starts_us.len()
     }
 
-    fn open(&mut self, start_us: i64, first_us: i64) {
-        if !self.rows().is_empty() && self.bucket.start_us == start_us {
+    /// Everything but levels and pairs: what is known of a bucket beside its values.
+    fn add_piece(&mut self, batch: &Batch, piece: &mut Piece, is_uniform: bool) {
+        if !(self.request.from_us..self.request.to_us).contains(&piece.bucket_us) {
             return;
         }
-        self.close();
-        self.bucket.begin(start_us, first_us);
-        self.table.open(start_us);
-    }
-
-    fn close(&mut self) {
-        if !self.rows().is_empty() {
-            self.table.close(self.bucket, self.plan, self.config);
+        let (rows, times) = (piece.rows.clone(), batch.ints(self.plan.as_of));
+        let is_open = !self.rows().is_empty();
+        piece.is_new = !is_open || self.bucket.start_us != piece.bucket_us;
+        if piece.is_new {
+            if is_open {
+                self.table.close(self.bucket, self.plan, self.config);
+            }
+            self.bucket.begin(piece.bucket_us, times[rows.start]);
+            self.table.open(piece.bucket_us);
         }
-    }
-
-    /// Everything that does not depend on the samples before.
-    fn add_levels(&mut self, batch: &Batch, rows: Range<usize>) {
+        let table_row = self.table.starts_us.len() - 1;
+        piece.table_row = Some(table_row);
         let bucket = &mut *self.bucket;
         bucket.samples += rows.len() as i64;
-        bucket.last_us = batch.ints(self.plan.as_of)[rows.end - 1];
-        for (levels, gauge) in bucket.levels.iter_mut().zip(&self.plan.gauges) {
-            levels.add(&batch.columns[gauge.column], rows.clone());
-        }
+        bucket.last_us = times[rows.end - 1];
+        // One of each stands for all where all are the same.
+        let texts = if is_uniform { rows.start..rows.start + 1 } else { rows.clone() };
         let mut last_boot = NULL_TEXT;
-        for boot in &batch.texts(self.plan.boot_id)[rows.clone()] {
+        for boot in &batch.texts(self.plan.boot_id)[texts.clone()] {
             if *boot != last_boot && *boot != NULL_TEXT && !bucket.boots.contains(boot) {
                 bucket.boots.push(*boot);
             }
@@ -114,21 +157,48 @@ impl<'a> HostPass<'a> {
         batch.columns[self.plan.sample_interval].for_each_int(rows.clone(), |interval| {
             bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(Some(interval));
         });
-        batch.columns[self.plan.clock_synced].for_each_int(rows, |synced| {
+        batch.columns[self.plan.clock_synced].for_each_int(rows.clone(), |synced| {
             bucket.clock_known += 1;
             bucket.clock_unsynced += i64::from(synced == 0);
         });
+        let times_each = if is_uniform { rows.len() as i64 } else { 1 };
+        self.add_throttle_words(&batch.texts(self.plan.throttle)[texts], times_each, table_row);
+    }
+
+    fn add_throttle_words(&mut self, texts: &[u32], times_each: i64, table_row: usize) {
+        for text in texts.iter().filter(|text| **text != NULL_TEXT) {
+            if let Some(word) = self.throttle_word(*text) {
+                self.table.throttle_known[table_row] += times_each;
+                for (count, mask) in self.bucket.throttle_counts.iter_mut().zip(&self.plan.throttle_masks) {
+                    *count += if word & mask == 0 { 0 } else { times_each };
+                }
+            }
+        }
+    }
+
+    /// Adds one gauge's values. `is_open` says whether a bucket was open before these pieces.
+    fn add_levels(&mut self, batch: &Batch, slot: usize, pieces: &[Piece], mut is_open: bool) {
+        let column = &batch.columns[self.plan.gauges[slot].column];
+        let levels = &mut self.bucket.levels[slot];
+        for piece in pieces.iter().filter(|piece| piece.table_row.is_some()) {
+            if piece.is_new {
+                if is_open {
+                    self.table.close_levels(levels, slot, self.plan);
+                }
+                levels.clear();
+                is_open = true;
+            }
+            levels.add(column, piece.rows.clone());
+        }
     }
 
     /// Everything that looks at pairs of samples.
-    fn add_pairs(&mut self, batch: &Batch, rows: Range<usize>, is_wanted: bool) {
-        if is_wanted {
-            self.add_throttle_words(batch, rows.clone());
-        }
+    fn add_pairs(&mut self, batch: &Batch, piece: &Piece, is_uniform: bool) {
+        let rows = piece.rows.clone();
         self.add_sample(batch, rows.start);
-        if rows.len() > 1 && self.is_uniform(batch, rows.clone()) {
-            if is_wanted {
-                self.add_uniform_growth(batch, rows.clone());
+        if rows.len() > 1 && (is_uniform || self.is_uniform(batch, rows.clone())) {
+            if let Some(table_row) = piece.table_row {
+                self.add_uniform_growth(batch, rows.clone(), table_row);
             }
             self.previous = Some(self.sample(batch, rows.end - 1));
             return;
@@ -138,23 +208,10 @@ impl<'a> HostPass<'a> {
         }
     }
 
-    fn add_throttle_words(&mut self, batch: &Batch, rows: Range<usize>) {
-        let texts = &batch.texts(self.plan.throttle)[rows];
-        let Some(row) = self.table.throttle_known.len().checked_sub(1) else { return };
-        for text in texts.iter().filter(|text| **text != NULL_TEXT) {
-            if let Some(word) = self.throttle_word(*text) {
-                self.table.throttle_known[row] += 1;
-                for (count, mask) in self.bucket.throttle_counts.iter_mut().zip(&self.plan.throttle_masks) {
-                    *count += i64::from(word & mask != 0);
-                }
-            }
-        }
-    }
-
     /// Whether nothing happens between the first and the last of these rows but steady growth: one
     /// boot, one set of interfaces, one throttle word, a clock that agrees, no gap, no counter that
-    /// falls or is absent. That is nearly always so, and then the differences of the pairs add up to
-    /// one difference.
+    /// falls or is absent at times. That is nearly always so, and then the differences of the pairs add
+    /// up to one difference.
     fn is_uniform(&self, batch: &Batch, rows: Range<usize>) -> bool {
         let plan = self.plan;
         // Without a way out in the middle these loops take several rows at a time.
@@ -162,27 +219,32 @@ impl<'a> HostPass<'a> {
             let texts = &batch.texts(column)[rows.clone()];
             texts.iter().fold(0, |other, text| other | (text ^ texts[0])) == 0
         };
-        let is_complete = |column: usize| batch.columns[column].present().is_none();
+        let is_steady = |column: usize| match batch.columns[column].presence(rows.clone()) {
+            Presence::All => grows(&batch.ints(column)[rows.clone()]),
+            Presence::None => true,
+            Presence::Some => false,
+        };
         let (times, uptimes) =
             (&batch.ints(plan.as_of)[rows.clone()], batch.columns[plan.uptime].floats_slice());
         let longest = self.config.max_gap_us(None);
         batch.texts(plan.boot_id)[rows.start] != NULL_TEXT
             && [plan.boot_id, plan.interfaces, plan.throttle].into_iter().all(is_one_text)
-            && is_complete(plan.uptime)
-            && plan.counters.iter().all(|counter| is_complete(counter.column))
+            && batch.columns[plan.uptime].presence(rows.clone()) == Presence::All
             && times.windows(2).zip(uptimes[rows.clone()].windows(2)).fold(true, |all, (us, uptime)| {
                 all & (us[1] - us[0] <= longest) & clock_agrees(us[1] - us[0], uptime[1] - uptime[0])
             })
-            && plan.counters.iter().all(|counter| grows(&batch.ints(counter.column)[rows.clone()]))
+            && plan.counters.iter().all(|counter| is_steady(counter.column))
     }
 
-    fn add_uniform_growth(&mut self, batch: &Batch, rows: Range<usize>) {
-        let Some(growth) = self.table.growth.last_mut() else { return };
+    fn add_uniform_growth(&mut self, batch: &Batch, rows: Range<usize>, table_row: usize) {
+        let (first, last) = (rows.start, rows.end - 1);
         let times = batch.ints(self.plan.as_of);
-        for (growth, counter) in growth.iter_mut().zip(&self.plan.counters) {
-            let values = batch.ints(counter.column);
-            growth.bytes = growth.bytes.saturating_add(values[rows.end - 1] - values[rows.start]);
-            growth.covered_us += times[rows.end - 1] - times[rows.start];
+        for (growth, counter) in self.table.growth[table_row].iter_mut().zip(&self.plan.counters) {
+            let values = &batch.columns[counter.column];
+            if let (Some(before), Some(now)) = (values.int(first), values.int(last)) {
+                growth.bytes = growth.bytes.saturating_add(now - before);
+                growth.covered_us += times[last] - times[first];
+            }
         }
     }
 

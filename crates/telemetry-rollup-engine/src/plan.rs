@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) throttle_masks: Vec<u32>,
     /// One a Gold column, in schema order.
     pub(crate) outputs: Vec<PlannedOutput>,
+    /// The outputs that no gauge makes, as positions.
+    pub(crate) scalars: Vec<usize>,
     /// The columns that decide between duplicates, most important first.
     pub(crate) deduplication: Vec<usize>,
     pub(crate) host_id: usize,
@@ -33,6 +35,8 @@ pub(crate) struct Gauge {
     pub(crate) column: usize,
     pub(crate) is_float: bool,
     pub(crate) needs: Needs,
+    /// The outputs that are made of it, as positions.
+    pub(crate) outputs: Vec<usize>,
 }
 
 /// What a gauge has to collect for its Gold columns.
@@ -80,6 +84,7 @@ impl Plan {
             counters: Vec::new(),
             throttle_masks: Vec::new(),
             outputs: Vec::new(),
+            scalars: Vec::new(),
             deduplication: deduplication(&columns),
             host_id: at(names::host_id),
             as_of: at(names::as_of),
@@ -94,6 +99,9 @@ impl Plan {
         for column in HOST_METRICS_ROLLUP.columns {
             if let Source::Rollup(formula) = column.source {
                 let slot = plan.slot(formula);
+                let made_of =
+                    if is_level(formula) { &mut plan.gauges[slot].outputs } else { &mut plan.scalars };
+                made_of.push(plan.outputs.len());
                 plan.outputs.push(PlannedOutput { column, formula, slot });
             }
         }
@@ -135,7 +143,7 @@ impl Plan {
         let known = self.gauges.iter().position(|gauge| gauge.column == column);
         let slot = known.unwrap_or_else(|| {
             let is_float = self.columns[column].ty == ColumnType::Float64;
-            self.gauges.push(Gauge { column, is_float, needs: Needs::default() });
+            self.gauges.push(Gauge { column, is_float, needs: Needs::default(), outputs: Vec::new() });
             self.gauges.len() - 1
         });
         *need(&mut self.gauges[slot].needs) = true;
@@ -150,6 +158,11 @@ impl Plan {
             self.counters.len() - 1
         })
     }
+}
+
+/// Whether a formula looks at the values of one gauge.
+fn is_level(formula: Formula) -> bool {
+    matches!(formula, Formula::Average(_) | Formula::Max(_) | Formula::Min(_) | Formula::Percentile95(_))
 }
 
 fn position(columns: &[&Column], name: &str) -> usize {

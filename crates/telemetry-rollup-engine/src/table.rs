@@ -77,11 +77,12 @@ impl Table {
         self.throttle_known.push(0);
     }
 
-    /// Fills the row at the end from its bucket.
-    pub(crate) fn close(&mut self, bucket: &mut OpenBucket, plan: &Plan, config: RollupConfig) {
+    /// Fills the row at the end from its bucket, but for the levels.
+    pub(crate) fn close(&mut self, bucket: &OpenBucket, plan: &Plan, config: RollupConfig) {
         let throttle_known = self.throttle_known.last().copied().unwrap_or(0);
-        for (cells, output) in self.closed.iter_mut().zip(&plan.outputs) {
-            match cells {
+        for at in &plan.scalars {
+            let output = &plan.outputs[*at];
+            match &mut self.closed[*at] {
                 Cells::Int(cells) => cells.push(int(output, bucket, throttle_known, config)),
                 Cells::Float(cells) => cells.push(float(output, bucket, config)),
                 Cells::Late => {}
@@ -89,11 +90,21 @@ impl Table {
         }
     }
 
-    /// Among the rows of one host, that of the bucket; the latest are asked for most.
+    /// Adds the next row's cells of all columns that are made of one gauge.
+    pub(crate) fn close_levels(&mut self, levels: &mut Levels, slot: usize, plan: &Plan) {
+        for at in &plan.gauges[slot].outputs {
+            let formula = plan.outputs[*at].formula;
+            match &mut self.closed[*at] {
+                Cells::Int(cells) => cells.push(levels.int(formula)),
+                Cells::Float(cells) => cells.push(levels.float(formula)),
+                Cells::Late => {}
+            }
+        }
+    }
+
+    /// Among the rows of one host, that of the bucket.
     pub(crate) fn find(&self, rows: Range<usize>, start_us: i64) -> Option<usize> {
-        let later = self.starts_us[rows.clone()].iter().rev().take_while(|start| **start > start_us).count();
-        let row = rows.end.checked_sub(later + 1).filter(|row| *row >= rows.start)?;
-        (self.starts_us[row] == start_us).then_some(row)
+        self.starts_us[rows.clone()].binary_search(&start_us).ok().map(|row| rows.start + row)
     }
 }
 
@@ -139,8 +150,6 @@ fn int(
     config: RollupConfig,
 ) -> Option<i64> {
     match output.formula {
-        Formula::Max(_) => bucket.levels[output.slot].int_max(),
-        Formula::Min(_) => bucket.levels[output.slot].int_min(),
         Formula::SampleCount => Some(bucket.samples),
         Formula::ExpectedCount => Some(bucket.expected_count(config)),
         Formula::ThrottleBits(_) => (throttle_known > 0).then(|| bucket.throttle_counts[output.slot]),
@@ -152,12 +161,8 @@ fn int(
     }
 }
 
-fn float(output: &PlannedOutput, bucket: &mut OpenBucket, config: RollupConfig) -> Option<f64> {
+fn float(output: &PlannedOutput, bucket: &OpenBucket, config: RollupConfig) -> Option<f64> {
     match output.formula {
-        Formula::Average(_) => bucket.levels[output.slot].average(),
-        Formula::Percentile95(_) => bucket.levels[output.slot].percentile_95(),
-        Formula::Max(_) => bucket.levels[output.slot].float_max(),
-        Formula::Min(_) => bucket.levels[output.slot].float_min(),
         Formula::Coverage => Some((bucket.samples as f64 / bucket.expected_count(config) as f64).min(1.0)),
         _ => None,
     }
@@ -179,9 +184,8 @@ impl OpenBucket {
         }
     }
 
-    /// Begins the next bucket, whose first sample is of that instant.
+    /// Begins the next bucket, whose first sample is of that instant; its levels begin for themselves.
     pub(crate) fn begin(&mut self, start_us: i64, first_us: i64) {
-        self.levels.iter_mut().for_each(Levels::clear);
         self.boots.clear();
         self.throttle_counts.fill(0);
         (self.start_us, self.first_us, self.last_us) = (start_us, first_us, first_us);
