@@ -95,8 +95,9 @@ impl Silver {
         Inputs { own, before, after }
     }
 
-    /// The period with all the files that overlap with its own, of the same host or of unknown ones:
-    /// else a file that reaches out of the period would hide samples between its own from each other.
+    /// The period with the files beside it that overlap with those in it, of the same host or where
+    /// hosts are unknown: a file that reaches out of the period would be taken to hold all samples
+    /// up to its own last.
     fn closed(&self, mut period: Period) -> Period {
         loop {
             let (mut hosts, mut all) = (BTreeMap::<Option<&HostId>, Period>::new(), period.clone());
@@ -108,12 +109,13 @@ impl Silver {
             }
             let mut closed = period.clone();
             for file in self.overlapping(&all) {
+                let file_period = reaches(file);
                 let others = match host(file) {
                     Some(_) => [hosts.get(&host(file)), hosts.get(&None)],
                     None => [Some(&all), None],
                 };
-                let file_period = reaches(file);
-                if others.into_iter().flatten().any(|other| overlaps(other, &file_period)) {
+                let is_between = others.into_iter().flatten().any(|other| overlaps(other, &file_period));
+                if is_between && !overlaps(&period, &file_period) {
                     closed = hull(&closed, &file_period);
                 }
             }
