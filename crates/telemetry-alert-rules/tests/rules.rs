@@ -189,3 +189,18 @@ fn the_limits_of_each_kind_are_checked() {
         "alert hot: bad value for `for`: expected a length of time in whole seconds, up to 366d, as \"10m\", \"24h\" or \"7d\", got 5"
     );
 }
+
+#[test]
+fn the_page_of_alerts_says_what_is_built_in_and_its_examples_can_be_used() {
+    let page = include_str!("../../../docs/alerts.md");
+    for rule in RuleSet::read(&[], SETTINGS).unwrap().rules() {
+        let line = format!("| `{}` | {} |", rule.id(), rule.severity().as_str());
+        assert!(page.contains(&line), "{line}");
+    }
+    let examples: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        RuleSet::read(&[tables(example)], SETTINGS).unwrap();
+    }
+}

@@ -213,3 +213,16 @@ fn rules_fit_the_interval_of_the_rollup() {
     let hourly = format!("rollup_interval_minutes = 60\n{rule}");
     assert!(refused_files(&[&hourly]).ends_with("bad value for `over`: expected at least 1h, got 10m"));
 }
+
+#[test]
+fn the_alert_rules_of_the_default_file_can_be_used() {
+    let example: String = DEFAULT_TOML
+        .lines()
+        .filter_map(|line| line.strip_prefix("#     "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let loaded = load_files(&[&example]).unwrap();
+    assert_eq!(example.matches("[[alert]]").count(), 3);
+    let built_in = load_files(&[]).unwrap().alert_rules().unwrap().rules().len();
+    assert_eq!(loaded.alert_rules().unwrap().rules().len(), built_in, "one less and one more");
+}

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use telemetry_alert_rules::alertmanager::PostableAlert;
 use telemetry_alert_rules::{Alert, Event, RuleSet, Severity, alerts};
 use telemetry_app::{Exit, new_table, print_json, print_text};
+use telemetry_schema::host_alerts::names;
 
 use crate::alerts::Alerts;
 use crate::args::{AlertFlags, AlertFormat, DateRange, SeverityFlag};
@@ -74,7 +75,8 @@ fn events_since(mut events: Vec<Event>, since: &str) -> anyhow::Result<Vec<Event
     match events.iter().position(|event| event.event_id() == since) {
         Some(position) => Ok(events.split_off(position + 1)),
         None => anyhow::bail!(
-            "there is no event {since} in the lake, expected an event_id of `alerts --format json`, or `{NO_EVENT}`"
+            "there is no event {since} in the lake, expected an {} of `alerts --format json`, or `{NO_EVENT}`",
+            names::event_id
         ),
     }
 }
