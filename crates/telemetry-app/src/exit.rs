@@ -26,6 +26,14 @@ pub enum Exit {
     Configuration = 78,
 }
 
+impl Exit {
+    /// This one; the other if this is only [`Exit::Done`].
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Done { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

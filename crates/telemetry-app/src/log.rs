@@ -6,6 +6,10 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::LogLevel;
 
+/// The directories of the library that reads Parquet, which panics on damaged files. The repository
+/// contains that and says which file it was.
+const CONTAINED: &str = "polars-";
+
 /// Begins to write messages; each `verbose` lowers the threshold by one level.
 pub(crate) fn start(level: LogLevel, verbose: u8) {
     let levels =
@@ -27,4 +31,12 @@ pub(crate) fn start(level: LogLevel, verbose: u8) {
         .with_max_level(threshold)
         .without_time()
         .try_init();
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|location| location.file().contains(CONTAINED)) {
+            tracing::debug!(%panic, "contained");
+        } else {
+            report(panic);
+        }
+    }));
 }

@@ -113,7 +113,7 @@ impl DatasetStore {
     ) -> Result<Vec<(String, u64)>, RepositoryError> {
         let mut merger = Merger::new(self, sources)?;
         let parts = self.write_parts(&mut merger, part_bytes)?;
-        self.verify(&parts, merger.rows())?;
+        self.verify_merge(&parts, merger.rows())?;
         let (merge, of) = (unique(), parts.len() as u32);
         let mut named = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
@@ -154,7 +154,7 @@ impl DatasetStore {
     }
 
     /// Reads the parts back and compares their rows with those of the inputs.
-    fn verify(&self, parts: &[Part], inputs: RowMultiset) -> Result<(), RepositoryError> {
+    fn verify_merge(&self, parts: &[Part], inputs: RowMultiset) -> Result<(), RepositoryError> {
         let columns: Vec<&str> = self.dataset().columns.iter().map(|column| column.name).collect();
         let mut outputs = RowMultiset::default();
         for part in parts {

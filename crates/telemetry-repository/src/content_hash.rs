@@ -48,6 +48,13 @@ impl ContentHasher {
         Self { columns: columns.map(hashed).collect(), scratch: Vec::new() }
     }
 
+    /// The hash of the rows of one frame, which need not have all columns of the dataset.
+    pub(crate) fn of_frame(dataset: &'static Dataset, frame: &DataFrame) -> Result<String, RepositoryError> {
+        let mut hasher = Self::new(dataset, |column| frame.get_column_index(column).is_some());
+        hasher.update(frame)?;
+        Ok(hasher.finish())
+    }
+
     /// Adds the rows of a frame; its columns can stand in any order, others are left out.
     pub fn update(&mut self, frame: &DataFrame) -> Result<(), RepositoryError> {
         for column in &mut self.columns {

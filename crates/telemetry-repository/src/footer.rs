@@ -21,7 +21,7 @@ pub mod keys {
     pub const TIME_MAX_US: &str = "telemetry.time_max_us";
     /// Unit, kind and meaning of each column, as JSON; in files that replace a date.
     pub const COLUMNS: &str = "telemetry.columns";
-    /// BLAKE3 of the rows, see [`crate::ContentHasher`]; in files that replace a date.
+    /// BLAKE3 of the rows, see [`crate::ContentHasher`].
     pub const CONTENT_HASH: &str = "telemetry.content_hash";
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use telemetry_schema::{HostAlert, Row};
 
-use crate::content_hash::ContentHasher;
 use crate::error::RepositoryError;
 use crate::footer::{describe_columns, keys};
 use crate::frame::{frame_from_rows, rows_from_frame};
@@ -48,14 +47,9 @@ impl HostAlertsRepository {
             let range = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
             let name = SampleFileName::covering(None, range, events.len() as u64);
             let frame = frame_from_rows(&events);
-            let mut hasher = ContentHasher::new(self.store.dataset(), |_| true);
-            hasher.update(&frame)?;
-            let key_values = vec![
-                (keys::COLUMNS.to_owned(), describe_columns(self.store.dataset())),
-                (keys::CONTENT_HASH.to_owned(), hasher.finish()),
-            ];
+            let key_values = vec![(keys::COLUMNS.to_owned(), describe_columns(self.store.dataset()))];
             let path = self.store.lake().staging().new_path("")?;
-            staged.push((date, stage(&self.store, path, date, &frame, key_values)?, name));
+            staged.push((date, stage(&self.store, path, date, &frame, key_values)?.0, name));
         }
         let mut files = Vec::new();
         for (date, file, name) in staged {

@@ -102,7 +102,7 @@ impl HostMetricsRepository {
         let range = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
         let name = SampleFileName::covering(single_host(&samples), range, samples.len() as u64);
         let path = self.store.lake().staging().new_path("")?;
-        let file = stage(&self.store, path, date, &frame_from_rows(&samples), Vec::new())?;
+        let (file, _) = stage(&self.store, path, date, &frame_from_rows(&samples), Vec::new())?;
         Ok((file, name))
     }
 }

@@ -37,6 +37,7 @@ mod staging;
 mod state;
 mod store;
 mod swap;
+mod verify;
 mod views;
 
 pub use columns::{flags, instants_us, numbers, texts};

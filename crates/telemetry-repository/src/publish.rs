@@ -14,6 +14,7 @@ use polars::prelude::*;
 use telemetry_schema::Dataset;
 use telemetry_schema::host_metrics::names;
 
+use crate::content_hash::ContentHasher;
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, Space, rename_to_free_name};
 use crate::footer;
@@ -60,18 +61,20 @@ impl Drop for StagedFile {
     }
 }
 
-/// Writes a frame of one date to `path`, which must not exist.
+/// Writes a frame of one date to `path`, which must not exist; returns the hash of its rows with it.
 pub(crate) fn stage(
     store: &DatasetStore,
     path: PathBuf,
     date: NaiveDate,
     frame: &DataFrame,
     extra: Vec<(String, String)>,
-) -> Result<StagedFile, RepositoryError> {
+) -> Result<(StagedFile, String), RepositoryError> {
     let time_range_us = check_frame(store, date, frame)?;
     let system = store.lake().system();
     check_space(system.as_ref(), store.lake().root(), frame.estimated_size() as u64)?;
+    let content_hash = ContentHasher::of_frame(store.dataset(), frame)?;
     let mut key_values = footer::key_values(store.dataset(), store.name(), frame.height(), time_range_us);
+    key_values.push((footer::keys::CONTENT_HASH.to_owned(), content_hash.clone()));
     key_values.extend(extra);
 
     let file = system.create_new(&path).at("create", &path)?;
@@ -81,7 +84,7 @@ pub(crate) fn stage(
     system.sync_file(&file).at("sync", path)?;
     drop(file);
     validate(path, store.dataset(), size, frame.height(), time_range_us)?;
-    Ok(staged)
+    Ok((staged, content_hash))
 }
 
 /// Gives staged files their places in a date, and makes that durable.

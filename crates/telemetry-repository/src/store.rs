@@ -8,7 +8,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use polars::prelude::DataFrame;
 use telemetry_schema::{Column, Dataset};
 
-use crate::content_hash::ContentHasher;
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::rename_to_free_name;
 use crate::footer::{Footer, describe_columns, keys};
@@ -198,18 +197,13 @@ impl DatasetStore {
         name: &RollupFileName,
         extra: &[(String, String)],
     ) -> Result<Replaced, RepositoryError> {
-        let mut hasher = ContentHasher::new(self.dataset, |column| frame.get_column_index(column).is_some());
-        hasher.update(frame)?;
-        let content_hash = hasher.finish();
-        let mut key_values = vec![
-            (keys::COLUMNS.to_owned(), describe_columns(self.dataset)),
-            (keys::CONTENT_HASH.to_owned(), content_hash.clone()),
-        ];
+        let mut key_values = vec![(keys::COLUMNS.to_owned(), describe_columns(self.dataset))];
         key_values.extend_from_slice(extra);
 
         let staged_date = StagedDate::create(&self.lake, date)?;
         let file_name = name.to_string();
-        let staged_file = stage(self, staged_date.path().join(&file_name), date, frame, key_values)?;
+        let (staged_file, content_hash) =
+            stage(self, staged_date.path().join(&file_name), date, frame, key_values)?;
         let path = self.date_path(date).join(file_name);
         replace(self, staged_date, |live| {
             let generations = live.iter().filter_map(|name| Some(FileName::parse(name).rollup()?.generation));

@@ -17,6 +17,8 @@ Examples:
       Also shows the latest rollups.
   telemetry-rollup compact && telemetry-rollup && telemetry-rollup expire
       Merges small files, and removes dates that are older than they are kept.
+  telemetry-rollup verify
+      Reads everything, as a check of the disk; damaged files go to LAKE/.quarantine.
   telemetry-rollup alerts --fail-on critical
       Shows what is wrong with which host; ends with code 4 if it is critical.
   telemetry-rollup check-rules --from 2026-11-01
@@ -67,6 +69,8 @@ pub enum Verb {
     Compact,
     /// Remove dates that are older than they are kept (section `retention` of the configuration)
     Expire,
+    /// Read all files of the range, set damaged ones aside, and build again what can be computed
+    Verify,
     /// Show the alerts that fire, or those of a time
     Alerts(AlertFlags),
     /// Check the alert rules, and show what they would have found from --from (default: a week ago) on

@@ -1,4 +1,4 @@
-//! Damaged samples go to quarantine, named; the rest goes on without them.
+//! Damaged files go to quarantine, named; the rest goes on without them.
 
 use telemetry_repository::{DataFile, DatasetStore, RepositoryError};
 
@@ -16,7 +16,7 @@ pub(crate) fn set_aside<'a>(
     match store.quarantine(file) {
         Ok(path) => {
             let quarantine = path.display().to_string();
-            tracing::error!(%error, quarantine, "damaged samples set aside");
+            tracing::error!(%error, quarantine, "damaged file set aside");
             Ok(())
         }
         Err(gone) if gone.is_not_found() => Ok(()),

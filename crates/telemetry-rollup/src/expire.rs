@@ -72,7 +72,7 @@ impl Expiry<'_> {
                 expiry.samples.insert(date, verdict);
             }
         }
-        for store in self.rollups() {
+        for store in rollups(self.lake) {
             // While there are samples their rollup would only be built again.
             let has_no_samples = |date: &NaiveDate| !silver.has(*date) || expired.contains(*date);
             let old =
@@ -104,15 +104,6 @@ impl Expiry<'_> {
     fn is_final(&self, date: NaiveDate) -> Result<bool, RepositoryError> {
         let files = self.gold.files_on(date)?;
         Ok(!files.is_empty() && files.iter().all(|file| file.name.rollup().is_some_and(|name| name.is_final)))
-    }
-
-    /// The rollups of every interval that the lake has.
-    fn rollups(&self) -> Vec<DatasetStore> {
-        let intervals = (1..=MINUTES_PER_DAY).filter(|minutes| MINUTES_PER_DAY.is_multiple_of(*minutes));
-        intervals
-            .map(|minutes| self.lake.store(&HOST_METRICS_ROLLUP, dataset_name(minutes)))
-            .filter(|store| store.directory().exists())
-            .collect()
     }
 
     /// Does what is planned. What has gone is written down before it goes.
@@ -213,6 +204,15 @@ impl Expiry<'_> {
         }
         Ok(())
     }
+}
+
+/// The rollups of every interval that the lake has.
+pub(crate) fn rollups(lake: &Lake) -> Vec<DatasetStore> {
+    let intervals = (1..=MINUTES_PER_DAY).filter(|minutes| MINUTES_PER_DAY.is_multiple_of(*minutes));
+    intervals
+        .map(|minutes| lake.store(&HOST_METRICS_ROLLUP, dataset_name(minutes)))
+        .filter(|store| store.directory().exists())
+        .collect()
 }
 
 fn names(files: &[DataFile]) -> Vec<String> {

@@ -18,6 +18,7 @@ mod show;
 mod show_alerts;
 mod silver;
 mod ticks;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -87,7 +88,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             tracing::warn!("telemetry is switched off (enabled = false), nothing is done");
             Ok(Exit::Done)
         }
-        Verb::Build | Verb::Compact | Verb::Expire if !silver.store().directory().exists() => {
+        Verb::Build | Verb::Compact | Verb::Expire | Verb::Verify if !silver.store().directory().exists() => {
             tracing::warn!(lake = %lake.root().display(), "lake holds no samples yet, nothing is done");
             Ok(Exit::Done)
         }
@@ -98,13 +99,17 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             match verb {
                 Verb::Compact => job.compact(),
                 Verb::Expire => job.expire(),
-                _ => {
-                    let built = job.build(args.print)?;
+                verb => {
+                    let verified = if verb == Verb::Verify { job.verify()? } else { Exit::Done };
+                    if !loaded.config.enabled {
+                        return Ok(verified);
+                    }
+                    let built = verified.or(job.build(args.print)?);
                     let evaluated = match args.from.filter(|_| args.reevaluate) {
                         Some(from) => alerts.reevaluate(from)?,
                         None => alerts.evaluate()?,
                     };
-                    Ok(if built == Exit::Done { evaluated } else { built })
+                    Ok(built.or(evaluated))
                 }
             }
         }

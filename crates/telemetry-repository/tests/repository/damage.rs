@@ -116,3 +116,51 @@ fn damaged_files_are_set_aside() {
     let second = store.quarantine(&file).unwrap();
     assert!(second != moved && second.exists() && moved.exists());
 }
+
+#[test]
+fn no_changed_value_passes_verification() {
+    let (_keep, root) = temporary_lake();
+    let (store, file) = published(&root, 40);
+    let whole = fs::read(&file.path).unwrap();
+    let columns: Vec<_> = HOST_METRICS.columns.iter().map(|column| column.name).collect();
+    let rows = store.read(&file, &columns).unwrap();
+    store.verify(&file).unwrap();
+    let (mut random, mut found) = (fastrand::Rng::with_seed(11), 0);
+    for _ in 0..1500 {
+        let mut content = whole.clone();
+        let at = random.usize(..content.len());
+        content[at] ^= 1 << random.u8(..8);
+        fs::write(&file.path, &content).unwrap();
+        match store.verify(&file) {
+            Ok(()) => assert!(store.read(&file, &columns).unwrap().equals_missing(&rows), "byte {at}"),
+            Err(RepositoryError::Damaged { .. }) => found += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert!(found > 400, "{found}");
+}
+
+#[test]
+fn a_file_is_verified_against_its_name_and_its_directory() {
+    let (_keep, root) = temporary_lake();
+    let (store, file) = published(&root, 6);
+    let name = file.path.file_name().unwrap().to_str().unwrap().to_owned();
+    let renamed = |new: String, date: &str| {
+        let directory = file.path.parent().unwrap().with_file_name(format!("date={date}"));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(new);
+        fs::copy(&file.path, &path).unwrap();
+        let files = store.files_on(date.parse().unwrap()).unwrap();
+        let copy = files.into_iter().find(|other| other.path == path).unwrap();
+        store.verify(&copy).unwrap_err().to_string()
+    };
+    for (new, date, expected) in [
+        (name.replace("__r6__", "__r7__"), "2026-11-21", "its name says 7"),
+        (name.replacen("pi__", "other__", 1), "2026-11-21", "rows of pi"),
+        (name.replace("120051Z", "120041Z"), "2026-11-21", "other times"),
+        ("foreign.parquet".to_owned(), "2026-11-22", "other dates"),
+    ] {
+        let error = renamed(new.clone(), date);
+        assert!(error.contains(expected), "{new}: {error}");
+    }
+}

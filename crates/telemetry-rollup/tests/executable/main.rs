@@ -9,3 +9,4 @@ mod kills;
 mod rollup;
 mod sql;
 mod support;
+mod verify;
