@@ -32,6 +32,9 @@ pub(super) const ALL: [Rival; 6] = [
     rival("datafusion", "contract"),
 ];
 
+/// How many times as slow as the fastest engine one may be in the first round to be run again.
+const HOPELESS: f64 = 2.5;
+
 /// Their environment.
 pub(super) struct Rivals {
     python: PathBuf,
@@ -52,7 +55,8 @@ impl Measured {
     }
 
     pub(super) fn name(&self) -> String {
-        format!("{} {}, {} form", self.rival.engine, self.version, self.rival.form)
+        let once = if self.costs.len() == 1 { ", one run" } else { "" };
+        format!("{} {}, {} form{once}", self.rival.engine, self.version, self.rival.form)
     }
 }
 
@@ -81,7 +85,7 @@ impl Rivals {
     }
 
     /// Runs the rivals in turns with `ours`. After the first round, an engine goes on with the form
-    /// that was the faster one.
+    /// that was the faster one, unless it was so slow that it will not be the fastest engine.
     pub(super) fn race(
         &self,
         rivals: &[Rival],
@@ -94,8 +98,11 @@ impl Rivals {
         let mut measured: Vec<Measured> = rivals.iter().map(new).collect();
         for round in 0..runs {
             ours()?;
+            let fastest = measured.iter().map(|one| one.median().seconds).fold(f64::INFINITY, f64::min);
             for one in &mut measured {
-                self.run(one.rival, lake, one)?;
+                if round == 0 || one.median().seconds <= HOPELESS * fastest {
+                    self.run(one.rival, lake, one)?;
+                }
             }
             if round == 0 {
                 measured = faster_forms(measured);
