@@ -68,8 +68,8 @@ impl KindOfRule for Forecast {
             }
             // The second line is only looked at where the first one alarms.
             let forecast_hours = self
-                .hours(&window.line, now)
-                .and_then(|hours| Some(hours.max(self.hours(&window.without_odd_step(), now)?)));
+                .hours(&window.line, now, value)
+                .and_then(|hours| Some(hours.max(self.hours(&window.without_odd_step(), now, value)?)));
             let fires = forecast_hours.is_some();
             Some(Reading { forecast_hours, ..Reading::new(value, fires, !fires) })
         });
@@ -91,12 +91,14 @@ impl Forecast {
             .collect()
     }
 
-    /// Hours until the line reaches the limit, if it does in time.
-    fn hours(&self, line: &Line, now: i64) -> Option<f64> {
+    /// Hours until the line reaches the limit, if it does in time; 0 if it has passed it and the value
+    /// has not.
+    fn hours(&self, line: &Line, now: i64, value: f64) -> Option<f64> {
         let (slope, level) = line.slope_and_level(now);
         let hours = (self.reaches * LEVELS - level) / slope / 3_600.0;
         let within_hours = self.within.us as f64 / (3_600 * MICROS_PER_SECOND) as f64;
-        (hours >= 0.0 && hours <= within_hours).then_some(hours)
+        let is_ahead = (self.reaches - value) * slope >= 0.0;
+        (is_ahead && hours.is_finite() && hours <= within_hours).then_some(hours.max(0.0))
     }
 }
 

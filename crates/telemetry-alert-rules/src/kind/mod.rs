@@ -133,16 +133,16 @@ fn walk_ticks(
 ) {
     for index in walk.first..walk.end {
         let reading = rule.is_covered(ticks, index).then(|| {
-            // What a guard forbids to begin needs no look at the rest, which can be a whole window.
             let guard = rule.guards_hold(ticks, index);
+            // What cannot begin needs no look at the rest, which can be a whole window.
             if guard == Some(false) && !machine.is_open() {
                 return Some(Reading::CALM);
             }
             let reading = reading(index)?;
             match guard {
-                _ if !reading.fires => Some(reading),
-                Some(holds) => Some(Reading { fires: holds, ..reading }),
-                None => None,
+                Some(true) => Some(reading),
+                Some(false) => Some(Reading { fires: false, clears: true, ..reading }),
+                None => Some(reading).filter(|reading| !reading.fires),
             }
         });
         let coverage = ticks.coverage[index];
