@@ -70,6 +70,9 @@ impl Setup {
     fn new() -> Result<Self> {
         if cfg!(target_os = "linux") {
             debian::require("strace", "runs are killed at each of their calls")?;
+            debian::require("faketime", "an alert takes longer than a test may wait")?;
+            debian::require("prometheus-alertmanager", "alerts are handed on to it")?;
+            debian::require("curl", "alerts are handed on by it")?;
         }
         let target = process::target_directory()?;
         let directory = target.join("test-setup");
