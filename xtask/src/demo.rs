@@ -48,6 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     print!("\nThe latest sample\n\n{}", table(&HOST_METRICS, std::slice::from_ref(latest)));
     let newest = &rollups[rollups.len().saturating_sub(ROLLUPS_SHOWN)..];
     print!("\nGold: the newest rollups\n\n{}", table(&HOST_METRICS_ROLLUP, newest));
+    let alerts = process::output(program(packages[1]).arg("alerts"))?;
+    print!("\nAlerts, of buckets that ended ten minutes ago or earlier\n\n{alerts}");
     print!("\nFiles in {}\n\n{}", shown(&lake), files(&lake)?);
     print!("\n{}", next_steps(&shown(&target.join("debug")), &shown(&lake)));
     Ok(())
@@ -104,6 +106,9 @@ fn files(lake: &Path) -> Result<String> {
     let mut text = String::new();
     for dataset in datasets::ALL {
         let directory = lake.join(dataset.layer.directory()).join(dataset.name);
+        if !directory.exists() {
+            continue;
+        }
         for date in entries(&directory)? {
             for file in entries(&date)? {
                 let bytes = file.metadata().with_context(|| format!("cannot read {}", file.display()))?.len();
@@ -139,7 +144,9 @@ fn next_steps(programs: &str, lake: &str) -> String {
         "Next, with the DuckDB command line:\n\n  \
            {programs}/telemetry-rollup sql --lake {lake} > views.sql\n  \
            duckdb -init views.sql -c 'SELECT {columns} FROM {view} ORDER BY 1'\n  \
-           duckdb -init views.sql -c 'SELECT * FROM {silver} ORDER BY {time} DESC LIMIT 1'\n"
+           duckdb -init views.sql -c 'SELECT * FROM {silver} ORDER BY {time} DESC LIMIT 1'\n\n\
+         What is wrong with which host (docs/alerts.md):\n\n  \
+           {programs}/telemetry-rollup alerts --lake {lake}\n"
     )
 }
 

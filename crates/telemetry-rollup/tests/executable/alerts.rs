@@ -130,6 +130,55 @@ fn a_run_appends_what_happened_once() {
 }
 
 #[test]
+fn a_busy_cpu_is_told_and_resolved() {
+    let world = World::new();
+    let busy = |from: DateTime<Utc>, minutes: i64, percent: f64| {
+        let row = |n: i64| HostMetricsSample {
+            cpu_pct: Some(percent),
+            ..sample("pi", from + TimeDelta::seconds(10 * n))
+        };
+        let rows: Vec<HostMetricsSample> = (0..6 * minutes).map(row).collect();
+        world.lake().host_metrics().append(&rows).unwrap();
+    };
+    busy(at(10, 0), 20, 30.0);
+    busy(at(10, 20), 40, 99.0);
+    busy(at(11, 0), 60, 30.0);
+    world.build_with(QUIET);
+    // Above 95 % from the bucket that ends at 10:25 on, for 30 minutes; below 85 % from 11:05 on, for 10.
+    let expected =
+        [("cpu-saturated", "firing", "10:55", "fired"), ("cpu-saturated", "resolved", "11:15", "cleared")];
+    assert_eq!(world.events(), owned(&expected));
+}
+
+#[test]
+fn switched_off_nothing_is_evaluated_but_what_is_known_is_shown() {
+    let world = World::new();
+    world.a_hot_half_hour();
+    let off = world.run(&["--enabled", "false"]);
+    assert_eq!(off.code, 0);
+    assert_eq!(world.rows(), []);
+    world.build(&[]);
+    let shown = world.run(&["alerts", "--enabled", "false"]);
+    assert!(shown.stdout.contains("host-silent"), "{shown:?}");
+}
+
+#[test]
+fn a_damaged_rollup_is_named_and_costs_its_own_buckets() {
+    let world = World::new();
+    world.a_hot_half_hour();
+    world.build_with(QUIET);
+    let events = world.events();
+    world.lose_the_state();
+    for file in world.gold(5).files_on(date()).unwrap() {
+        fs::write(&file.path, "damaged").unwrap();
+    }
+    let got = world.run(&[]);
+    assert_eq!(got.code, 3, "{got:?}");
+    assert!(got.stderr.contains("rollups left out of the alert rules"), "{}", got.stderr);
+    assert_eq!(world.events(), events);
+}
+
+#[test]
 fn a_run_with_nothing_new_opens_no_file() {
     let world = World::new();
     world.a_hot_half_hour();
