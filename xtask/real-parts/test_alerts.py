@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import HOST, PROGRAMS, ROOT, environment
+from conftest import CONTRACT, HOST, PROGRAMS, ROOT, environment
 
 BUCKET = datetime.timedelta(minutes=5)
 GRACE = datetime.timedelta(minutes=10)
@@ -174,6 +174,9 @@ def test_duckdb_answers_the_questions_of_the_page(tmp_path):
     assert connection.execute(firing_now).fetchall() == []
     # Known from 10:05 to 10:10, and taken for as it was for an hour.
     assert connection.execute(hot_last_month).fetchall() == [(HOST, 1.08)]
+    described = connection.execute(f"DESCRIBE {ALERTS}").fetchall()
+    contract = [(column["name"], column["sql"]) for column in CONTRACT[ALERTS]["columns"]]
+    assert [(name, kind) for name, kind, *_ in described] == contract
     everything = connection.execute(f"SELECT count(*), count(DISTINCT event_id) FROM {ALERTS}").fetchone()
     current = connection.execute(f"SELECT count(*), count(DISTINCT alert_id) FROM {ALERTS}_current").fetchone()
     assert everything == (4, 4) and current == (2, 2)
