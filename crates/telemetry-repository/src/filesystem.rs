@@ -9,13 +9,24 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// What publishing leaves free for the rest of the system, or a 50th of a small file system.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+const RESERVE_DIVISOR: u64 = 50;
+
 /// Room on a file system for an unprivileged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Space {
+pub struct Space {
     /// Bytes that can still be written.
-    pub(crate) free_bytes: u64,
+    pub free_bytes: u64,
     /// Size of the file system in bytes.
-    pub(crate) total_bytes: u64,
+    pub total_bytes: u64,
+}
+
+impl Space {
+    /// Bytes that publishing does not touch.
+    pub fn reserve_bytes(self) -> u64 {
+        RESERVE_BYTES.min(self.total_bytes / RESERVE_DIVISOR)
+    }
 }
 
 /// One entry of a directory.

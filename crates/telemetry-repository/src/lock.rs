@@ -62,9 +62,9 @@ pub(crate) fn lock(
     (name, what): (&str, String),
     holder: &Holder,
 ) -> Result<Lock, RepositoryError> {
-    let path = directory.join(format!("{name}.lock"));
+    let path = lock_path(directory, name);
     let file = open_lock_file(lake.system().as_ref(), lake.root(), &path)?;
-    let holder_path = directory.join(format!("{name}.holder.json"));
+    let holder_path = holder_path(directory, name);
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -81,6 +81,15 @@ pub(crate) fn lock(
     Ok(lock)
 }
 
+pub(crate) fn lock_path(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.lock"))
+}
+
+/// Where the holder says who it is.
+pub(crate) fn holder_path(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.holder.json"))
+}
+
 fn write_holder(path: &Path, holder: &Holder) -> io::Result<()> {
     // By rename, so that a process that fails to get the lock reads all of it or nothing.
     let new = path.with_extension("new");
@@ -91,12 +100,17 @@ fn write_holder(path: &Path, holder: &Holder) -> io::Result<()> {
 /// The holder takes the lock a moment before it can say who it is: worth a short wait.
 fn read_holder(path: &Path) -> Option<Holder> {
     for _ in 0..10 {
-        if let Some(holder) = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+        if let Some(holder) = try_read_holder(path) {
             return Some(holder);
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     None
+}
+
+/// What stands in a holder's file, if it is there and whole.
+pub(crate) fn try_read_holder(path: &Path) -> Option<Holder> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// Whether an open file still has a name.

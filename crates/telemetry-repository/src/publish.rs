@@ -16,7 +16,7 @@ use telemetry_schema::host_metrics::names;
 
 use crate::content_hash::ContentHasher;
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{FileSystem, Space, rename_to_free_name};
+use crate::filesystem::{FileSystem, rename_to_free_name};
 use crate::footer;
 use crate::frame::{data_type, timestamps};
 use crate::lock::make_directories;
@@ -24,9 +24,6 @@ use crate::parquet::{self, ParquetFile};
 use crate::scan::date_range_us;
 use crate::store::DatasetStore;
 
-/// What publishing leaves free for the rest of the system, or a 50th of a small file system.
-const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
-const RESERVE_DIVISOR: u64 = 50;
 /// Footer and page headers of a file, over the size of its values.
 const OVERHEAD_BYTES: u64 = 16 * 1024;
 /// Names are random: one that is taken twice in a row is no coincidence.
@@ -168,12 +165,11 @@ fn check_frame(
 
 /// Refuses to write so many bytes where that would touch the reserve.
 pub(crate) fn check_space(system: &dyn FileSystem, lake: &Path, bytes: u64) -> Result<(), RepositoryError> {
-    let Some(Space { free_bytes, total_bytes }) = system.space(lake).at("ask for the free space of", lake)?
-    else {
+    let Some(space) = system.space(lake).at("ask for the free space of", lake)? else {
         return Ok(());
     };
-    let reserve_bytes = RESERVE_BYTES.min(total_bytes / RESERVE_DIVISOR);
-    let needed_bytes = bytes + OVERHEAD_BYTES + reserve_bytes;
+    let free_bytes = space.free_bytes;
+    let needed_bytes = bytes + OVERHEAD_BYTES + space.reserve_bytes();
     if free_bytes < needed_bytes {
         tracing::warn!(free_bytes, needed_bytes, "not enough free space to publish");
         return Err(RepositoryError::NoSpace { path: lake.to_owned() });

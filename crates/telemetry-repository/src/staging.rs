@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::FileSystem;
+use crate::inspect::is_locked;
 use crate::layout::{STAGING, TRASH, unique};
 use crate::lock::{make_directories, open_lock_file};
 
@@ -106,6 +107,20 @@ impl Staging {
                 orphans += 1;
             }
             ignore_missing(self.system.remove_file(&lock_path)).at("remove", &lock_path)?;
+        }
+        Ok(orphans)
+    }
+
+    /// How much [`Staging::remove_orphans`] would remove.
+    pub(crate) fn count_orphans(&self) -> Result<usize, RepositoryError> {
+        let directory = self.directory();
+        let names = list(self.system.as_ref(), &directory)?;
+        let mut orphans = 0;
+        for name in names.iter().filter(|name| !name.ends_with(LOCK_EXTENSION)) {
+            let lock_path = directory.join(format!("{}.{LOCK_EXTENSION}", session_of(name)));
+            if !is_locked(&lock_path).at("lock", &lock_path)? {
+                orphans += 1;
+            }
         }
         Ok(orphans)
     }
