@@ -17,6 +17,7 @@
 mod composite;
 mod config;
 mod cpu_time;
+mod inspection;
 mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -30,6 +31,7 @@ mod sampler;
 pub use composite::CompositeProvider;
 pub use config::{ProviderConfig, ProviderSection, ProviderSettings, RaspberryPiSection};
 pub use cpu_time::{CpuBaseline, CpuCounters};
+pub use inspection::{Device, Inspection, Mount, PiInspection, Sensor, Throttle};
 pub use process::ProcessProvider;
 pub use provider::SystemMetricsProvider;
 #[cfg(target_os = "linux")]

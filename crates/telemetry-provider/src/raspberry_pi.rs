@@ -71,6 +71,12 @@ impl RaspberryPiProvider {
         word(answer).inspect_err(|trouble| self.report(trouble)).ok()
     }
 
+    /// The throttle word, or why there is none and what can be done about it.
+    pub(crate) fn inspect(&mut self) -> Result<u32, (String, &'static str)> {
+        let answer = child::run(&self.vcgencmd, "get_throttled", self.deadline);
+        word(answer).map_err(|trouble| (trouble.to_string(), trouble.hint()))
+    }
+
     fn report(&mut self, trouble: &Trouble) {
         if matches!(trouble, Trouble::Hanging) {
             self.pause = PAUSE_READINGS;

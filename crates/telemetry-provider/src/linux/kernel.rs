@@ -70,7 +70,7 @@ impl KernelProvider {
     /// systemd's time service leaves a file once it has synchronised the clock, in a directory that
     /// lives as long as the service. No other service says so in a file, and the kernel's own flag
     /// cannot be read without unsafe code: unknown then.
-    fn clock_synced(&self) -> Option<bool> {
+    pub(crate) fn clock_synced(&self) -> Option<bool> {
         if self.tree.exists("run/systemd/timesync/synchronized") {
             Some(true)
         } else {

@@ -3,7 +3,9 @@
 //! Every provider here takes a [`Tree`], reads a few small files, and decides by pure functions.
 
 mod frequency;
+pub(crate) mod inspect;
 mod kernel;
+mod mounts;
 mod network;
 mod processor;
 mod temperature;
@@ -18,6 +20,7 @@ pub use processor::ProcessorProvider;
 pub use temperature::TemperatureProvider;
 pub use tree::Tree;
 
+pub(crate) use mounts::mount_of;
 pub(crate) use processor::{online_cpus, uptime_seconds};
 
 /// Whether the firmware says that this is a Raspberry Pi of any model.

@@ -40,7 +40,7 @@ impl TemperatureProvider {
         Self { tree, known: Vec::new() }
     }
 
-    fn read(&mut self) -> Option<(f64, String)> {
+    pub(crate) fn read(&mut self) -> Option<(f64, String)> {
         let known = std::mem::take(&mut self.known);
         if !known.is_empty() && known.iter().all(|sensor| self.still_there(sensor)) {
             let hottest = hottest(&known, |sensor| self.celsius(sensor));
@@ -83,6 +83,30 @@ impl TemperatureProvider {
             debug!(source = sensor.source, value = text, "implausible temperature ignored");
         }
         celsius
+    }
+
+    /// The temperatures that could be the processor's, as (source, degrees Celsius), best first; and the
+    /// names of the chips and zones that measure something else.
+    pub(crate) fn inspect(&self) -> (Vec<(String, Option<f64>)>, Vec<String>) {
+        let mut candidates = self.hwmon_sensors();
+        candidates.extend(self.thermal_zones());
+        candidates.sort_by(|a, b| (a.rank, &a.path).cmp(&(b.rank, &b.path)));
+        let read = |sensor: Sensor| (sensor.source.clone(), self.celsius(&sensor));
+        (candidates.into_iter().map(read).collect(), self.others())
+    }
+
+    fn others(&self) -> Vec<String> {
+        let chips = self.tree.names(HWMON).into_iter().filter_map(|chip| {
+            let directory = format!("{HWMON}/{chip}");
+            let has_temperature = self.tree.names(&directory).iter().any(|file| file.starts_with("temp"));
+            let name = self.tree.read_optional(&format!("{directory}/name"))?;
+            (has_temperature && chip_kind(&name).is_none()).then(|| format!("hwmon:{name}"))
+        });
+        let zones = self.tree.names(THERMAL).into_iter().filter_map(|zone| {
+            let kind = self.tree.read_optional(&format!("{THERMAL}/{zone}/type"))?;
+            (zone.starts_with("thermal_zone") && zone_rank(&kind).is_none()).then(|| format!("thermal:{kind}"))
+        });
+        chips.chain(zones).collect()
     }
 
     fn hwmon_sensors(&self) -> Vec<Sensor> {

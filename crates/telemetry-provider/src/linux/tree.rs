@@ -46,6 +46,11 @@ impl Tree {
         }
     }
 
+    /// Where a file of the tree is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
     /// Whether there is anything at the path, be it a link to nowhere.
     pub(crate) fn exists(&self, path: &str) -> bool {
         fs::symlink_metadata(self.root.join(path)).is_ok()

@@ -1,0 +1,77 @@
+//! Which file system a path is on, without touching it: one that hangs must be named too.
+
+use std::path::{Path, PathBuf};
+
+use super::Tree;
+use crate::inspection::Mount;
+
+/// The file system of an absolute path, by its name alone: links are not followed.
+pub(crate) fn mount_of(tree: &Tree, path: &Path) -> Option<Mount> {
+    find(&tree.read("proc/self/mountinfo")?, path)
+}
+
+/// The longest mount point above the path; of several on one point the last, which hides the others.
+fn find(mountinfo: &str, path: &Path) -> Option<Mount> {
+    let mounts = mountinfo.lines().filter_map(parse).filter(|mount| path.starts_with(&mount.point));
+    mounts.max_by_key(|mount| mount.point.components().count())
+}
+
+/// `36 35 98:0 /root /mnt rw,noatime shared:1 - ext4 /dev/sda1 rw`: mount options before the dash, type
+/// and options of the file system itself behind it.
+fn parse(line: &str) -> Option<Mount> {
+    let (mount, system) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(4);
+    let (point, options) = (unescape(fields.next()?), fields.next()?);
+    let mut fields = system.split(' ');
+    let kind = fields.next()?.to_owned();
+    let is_read_only = [options, fields.nth(1).unwrap_or_default()]
+        .iter()
+        .any(|options| options.split(',').any(|option| option == "ro"));
+    Some(Mount { point: PathBuf::from(point), kind, is_read_only })
+}
+
+/// The kernel writes white space and backslashes as three octal digits.
+fn unescape(text: &str) -> String {
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    escapes.iter().fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = "\
+22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw,errors=remount-ro
+30 22 0:26 / /run rw,nosuid,nodev shared:5 - tmpfs tmpfs rw,size=10%
+41 22 0:40 /export /mnt/my\\040nas rw,relatime shared:9 - nfs4 nas:/export rw,vers=4.2,hard
+42 22 8:1 / /mnt/usb rw,relatime - vfat /dev/sda1 rw
+43 22 8:2 / /mnt/usb ro,relatime - ext4 /dev/sdb1 rw
+44 22 8:3 / /mnt/worn rw,relatime - ext4 /dev/sdc1 ro,emergency_ro
+broken line
+";
+
+    #[test]
+    fn the_innermost_and_last_mount_counts() {
+        for (path, kind, is_read_only) in [
+            ("/var/lib/telemetry", "ext4", false),
+            ("/run/telemetry", "tmpfs", false),
+            ("/running", "ext4", false),
+            ("/mnt/my nas/lake", "nfs4", false),
+            ("/mnt/usb/lake", "ext4", true),
+            ("/mnt/worn", "ext4", true),
+        ] {
+            let found = find(MOUNTINFO, Path::new(path)).map(|mount| (mount.kind, mount.is_read_only));
+            assert_eq!(found, Some((kind.to_owned(), is_read_only)), "{path}");
+        }
+        assert_eq!(find("", Path::new("/")), None);
+    }
+
+    #[test]
+    fn network_and_memory_are_told_apart() {
+        let kind =
+            |path| find(MOUNTINFO, Path::new(path)).map(|mount| (mount.is_network(), mount.is_volatile()));
+        assert_eq!(kind("/mnt/my nas"), Some((true, false)));
+        assert_eq!(kind("/run"), Some((false, true)));
+        assert_eq!(kind("/"), Some((false, false)));
+    }
+}
