@@ -33,8 +33,7 @@ pub(crate) struct Alerts<'a> {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
     state: AlertState,
-    /// Name of the dataset, and of the file of each date as it was evaluated.
-    dataset: String,
+    /// Name of the file of each date as it was evaluated. Files of another interval have other names.
     gold: BTreeMap<NaiveDate, String>,
 }
 
@@ -198,18 +197,16 @@ impl Alerts<'_> {
 
     fn load(&self) -> Option<Kept> {
         let text = self.lake.load_rollup_state(STATE)?;
-        let kept: Kept = serde_json::from_str(&text)
+        serde_json::from_str(&text)
             .inspect_err(
                 |error| tracing::warn!(%error, "state of the alert rules cannot be read, evaluated again"),
             )
-            .ok()?;
-        // Buckets of another width are other buckets.
-        (kept.dataset == self.gold.name()).then_some(kept)
+            .ok()
     }
 
     fn save(&self, state: AlertState, files: &GoldFiles) -> anyhow::Result<()> {
         let gold = files.iter().map(|(date, file)| (*date, name_of(file))).collect();
-        let kept = Kept { state, dataset: self.gold.name().to_owned(), gold };
+        let kept = Kept { state, gold };
         let text = serde_json::to_string(&kept)?;
         Ok(self.lake.save_rollup_state(STATE, &text)?)
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use telemetry_repository::Selection;
 use telemetry_schema::{HostAlert, HostMetricsSample};
 
-use crate::support::{Ended, World, sample};
+use crate::support::{Ended, World, inode, sample};
 
 /// A date that a run looks back to, with every bucket final.
 fn date() -> NaiveDate {
@@ -188,7 +188,12 @@ fn a_run_with_nothing_new_opens_no_file() {
     for file in gold.iter().map(|file| &file.path).chain(&world.files_of_alerts()) {
         fs::write(file, "damaged").unwrap();
     }
+    let state = world.path().join(".state/@lake/alerts.json");
+    let kept = || (inode(&state), fs::read(&state).unwrap());
+    let before = kept();
     world.build(&[]);
+    let after = kept();
+    assert!(before.0 == after.0 || before.1 != after.1, "the same state was written again");
 }
 
 #[test]
@@ -276,6 +281,76 @@ fn a_lost_state_is_found_in_the_rows() {
     world.at_degrees("pi", at(10, 50), 130, 50.0);
     world.build_with(QUIET);
     let expected = [("cpu-hot", "firing", "10:15", "fired"), ("cpu-hot", "resolved", "11:10", "cleared")];
+    assert_eq!(world.events(), owned(&expected));
+}
+
+#[test]
+fn a_lost_state_does_not_end_twice_what_has_ended() {
+    let world = World::new();
+    world.at_degrees("pi", at(10, 0), 50, 85.0);
+    world.build(&[]);
+    let events = world.events();
+    assert!(events.contains(&owned(&[("cpu-hot", "resolved", "10:50", "no_data")])[0]), "{events:?}");
+    world.lose_the_state();
+    // It would have ended by these, had they not come too late.
+    world.at_degrees("pi", at(10, 50), 30, 50.0);
+    world.build(&[]);
+    let of_cpu = world.events().into_iter().filter(|event| event.0 == "cpu-hot").collect::<Vec<_>>();
+    assert_eq!(of_cpu, events.into_iter().filter(|event| event.0 == "cpu-hot").collect::<Vec<_>>());
+}
+
+#[test]
+fn what_fired_before_a_re_evaluation_is_what_the_rows_say() {
+    let world = World::new();
+    world.at_degrees("pi", at(22, 0), 180, 85.0);
+    world.at_degrees("pi", at(25, 0), 60, 50.0);
+    world.build_with(QUIET);
+    // Late, and hot: the alert would have begun earlier.
+    world.at_degrees("pi", at(21, 0), 60, 85.0);
+    world.build_with(QUIET);
+    let rows = world.rows();
+    assert_eq!(rows.len(), 2);
+    let path = world.configured(QUIET);
+    let from = (date() + Days::new(1)).to_string();
+    world.build(&["--config", path.to_str().unwrap(), "--reevaluate", "--from", &from]);
+    assert_eq!(world.rows(), rows);
+}
+
+#[test]
+fn rules_look_back_over_midnight() {
+    let world = World::new();
+    let rule = format!(
+        "{QUIET}[[alert]]\nid = \"filling\"\nkind = \"forecast\"\ncolumn = \"disk_root_free_gb_min\"\nwindow = \"1h\"\n\
+         reaches = 0\nwithin = \"24h\"\nexpire_after = \"7d\"\n"
+    );
+    let filling = |from: DateTime<Utc>, minutes: i64, free_gb: f64| {
+        let row = |n: i64| HostMetricsSample {
+            disk_root_free_gb: Some(free_gb - 0.01 * n as f64),
+            ..sample("pi", from + TimeDelta::seconds(10 * n))
+        };
+        let rows: Vec<HostMetricsSample> = (0..6 * minutes).map(row).collect();
+        world.lake().host_metrics().append(&rows).unwrap();
+    };
+    filling(at(23, 10), 50, 9.0);
+    world.build_with(&rule);
+    assert_eq!(world.events(), [], "ten points are too few");
+    // The first sample of a date changes the rollup of the date before, a further one does not.
+    filling(at(24, 0), 5, 6.0);
+    world.build_with(&rule);
+    assert_eq!(world.events(), [], "eleven points are too few");
+    filling(at(24, 5), 5, 5.7);
+    world.build_with(&rule);
+    assert_eq!(world.events(), owned(&[("filling", "firing", "00:10", "fired")]));
+}
+
+#[test]
+fn another_interval_goes_on_from_where_the_rules_stood() {
+    let world = World::new();
+    world.at_degrees("pi", at(10, 0), 60, 85.0);
+    world.build_with(QUIET);
+    world.at_degrees("pi", at(11, 0), 60, 50.0);
+    world.build_with(&format!("rollup_interval_minutes = 15\n{QUIET}"));
+    let expected = [("cpu-hot", "firing", "10:15", "fired"), ("cpu-hot", "resolved", "11:30", "cleared")];
     assert_eq!(world.events(), owned(&expected));
 }
 
