@@ -104,7 +104,8 @@ impl TemperatureProvider {
         });
         let zones = self.tree.names(THERMAL).into_iter().filter_map(|zone| {
             let kind = self.tree.read_optional(&format!("{THERMAL}/{zone}/type"))?;
-            (zone.starts_with("thermal_zone") && zone_rank(&kind).is_none()).then(|| format!("thermal:{kind}"))
+            (zone.starts_with("thermal_zone") && zone_rank(&kind).is_none())
+                .then(|| format!("thermal:{kind}"))
         });
         chips.chain(zones).collect()
     }
