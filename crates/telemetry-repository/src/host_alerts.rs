@@ -11,6 +11,7 @@ use crate::footer::{describe_columns, keys};
 use crate::frame::{frame_from_rows, rows_from_frame};
 use crate::layout::SampleFileName;
 use crate::publish::{publish, stage};
+use crate::scan::DataFile;
 use crate::store::DatasetStore;
 
 /// The alert events of one lake. Their files are named as those of samples of several hosts.
@@ -61,13 +62,9 @@ impl HostAlertsRepository {
         Ok(files)
     }
 
-    /// The events of a date, in no order.
-    pub fn events_on(&self, date: NaiveDate) -> Result<Vec<HostAlert>, RepositoryError> {
+    /// The events of a file, by host and time.
+    pub fn read(&self, file: &DataFile) -> Result<Vec<HostAlert>, RepositoryError> {
         let columns: Vec<&str> = HostAlert::DATASET.columns.iter().map(|column| column.name).collect();
-        let mut events = Vec::new();
-        for file in self.store.files_on(date)? {
-            events.extend(rows_from_frame::<HostAlert>(&self.store.read(&file, &columns)?)?);
-        }
-        Ok(events)
+        rows_from_frame::<HostAlert>(&self.store.read(file, &columns)?)
     }
 }

@@ -3,6 +3,7 @@
 //! What has not been evaluated is known by names: the state holds the name of each date's file in Gold
 //! as it was read, for the days that a run looks back. A run with nothing new opens no file.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -27,6 +28,8 @@ pub(crate) struct Alerts<'a> {
     pub(crate) gold: &'a DatasetStore,
     pub(crate) rules: &'a RuleSet,
     pub(crate) now: DateTime<Utc>,
+    /// A file could not be read and was left out.
+    is_incomplete: Cell<bool>,
 }
 
 /// What is kept between runs. A cache: the rows and Gold give it back.
@@ -37,55 +40,69 @@ struct Kept {
     gold: BTreeMap<NaiveDate, String>,
 }
 
-impl Alerts<'_> {
+impl<'a> Alerts<'a> {
+    pub(crate) fn new(
+        lake: &'a Lake,
+        gold: &'a DatasetStore,
+        rules: &'a RuleSet,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self { lake, gold, rules, now, is_incomplete: Cell::new(false) }
+    }
+
+    /// How a run ends, as far as alerts are concerned.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.is_incomplete.get() { Exit::Incomplete } else { Exit::Done }
+    }
+
     /// Evaluates what is new, and appends what happened.
-    pub(crate) fn evaluate(&self) -> anyhow::Result<Exit> {
+    pub(crate) fn evaluate(&self) -> anyhow::Result<()> {
         let period = Period::until(self.horizon_us(), self.now.timestamp_micros());
-        let files = gold_files(self.gold, period.from_us)?;
-        let Some(kept) = self.load() else {
-            return self.begin(period, &files);
-        };
+        let kept = self.load();
+        // A run after a long pause goes on from where the last one stood.
+        let since_us =
+            kept.as_ref().map_or(period.from_us, |kept| kept.state.horizon_us().min(period.from_us));
+        let files = gold_files(self.gold, since_us - self.rules.lookback_us())?;
+        let Some(kept) = kept else { return self.begin(period, &files) };
         let changed: BTreeSet<NaiveDate> = files
             .iter()
             .filter(|(date, file)| kept.gold.get(*date) != Some(&name_of(file)))
             .map(|(date, _)| *date)
             .collect();
         if changed.is_empty() && period.horizon_us <= kept.state.horizon_us() {
-            return Ok(Exit::Done);
+            return Ok(());
         }
         let ticks = self.new_ticks(&changed, &files, &kept.state, period)?;
         let mut evaluation = Evaluation::new(self.rules, kept.state, period);
         ticks.evaluate(&mut evaluation)?;
         let (events, state) = evaluation.finish();
         self.append_new(events)?;
-        self.save(state, &files)?;
-        Ok(ended(&ticks))
+        self.save(state, &files)
     }
 
     /// Evaluates without knowing where the rules stood: for the first time, or as the state was lost.
     /// The rows say what fired, the buckets before what was pending.
-    fn begin(&self, period: Period, files: &GoldFiles) -> anyhow::Result<Exit> {
+    fn begin(&self, period: Period, files: &GoldFiles) -> anyhow::Result<()> {
         let known = alerts(self.events(|_| true)?);
-        let (mut events, state, exit) = self.replay(&known, period)?;
+        let (mut events, state) = self.replay(&known, period)?;
         // Samples that came late may end an alert elsewhere now, which is for a re-evaluation to say.
         let ended: BTreeSet<&str> =
             known.iter().filter(|alert| !alert.is_open()).map(|alert| alert.alert_id.as_str()).collect();
         events.retain(|event| !ended.contains(event.alert_id().as_str()));
         self.append_new(events)?;
-        self.save(state, files)?;
-        Ok(exit)
+        self.save(state, files)
     }
 
     /// Evaluates everything from a date on again, and appends where the result differs.
-    pub(crate) fn reevaluate(&self, from: NaiveDate) -> anyhow::Result<Exit> {
+    pub(crate) fn reevaluate(&self, from: NaiveDate) -> anyhow::Result<()> {
         let from_us = start_of(from).timestamp_micros();
         let period = Period { from_us, ..Period::until(self.horizon_us(), self.now.timestamp_micros()) };
         let known = alerts(self.events(|_| true)?);
-        let (events, state, exit) = self.replay(&known, period)?;
+        let (events, state) = self.replay(&known, period)?;
         let changes = revised(&known, events, from_us, period.evaluated_at_us);
         self.append(&changes)?;
-        self.save(state, &gold_files(self.gold, period.horizon_us - LOOK_BACK_US)?)?;
-        Ok(exit)
+        let since_us = period.horizon_us - LOOK_BACK_US - self.rules.lookback_us();
+        self.save(state, &gold_files(self.gold, since_us)?)
     }
 
     /// What would have happened from one date to another (exclusive) if there had been no alert before.
@@ -101,7 +118,7 @@ impl Alerts<'_> {
 
     /// Evaluates a period from what the rows say of its beginning; where there are none, nothing was
     /// known then.
-    fn replay(&self, known: &[Alert], period: Period) -> anyhow::Result<(Vec<Event>, AlertState, Exit)> {
+    fn replay(&self, known: &[Alert], period: Period) -> anyhow::Result<(Vec<Event>, AlertState)> {
         let memory_us = if known.is_empty() { 0 } else { self.rules.memory_us() };
         let begin_us = period.from_us - memory_us;
         let files = gold_files(self.gold, begin_us - self.rules.lookback_us())?;
@@ -115,8 +132,7 @@ impl Alerts<'_> {
         state.align(known);
         let mut evaluation = Evaluation::new(self.rules, state, period);
         ticks.evaluate(&mut evaluation)?;
-        let (events, state) = evaluation.finish();
-        Ok((events, state, ended(&ticks)))
+        Ok(evaluation.finish())
     }
 
     /// The buckets of the changed dates, and of those before that the rules look back to.
@@ -131,8 +147,9 @@ impl Alerts<'_> {
         let done_us = |host: &str| state.done_us(host).unwrap_or(period.from_us);
         let Some(first_us) = ticks.first_new_us(done_us) else { return Ok(ticks) };
         let begin = date_of(first_us - self.rules.lookback_us());
-        let before = files.keys().copied().filter(|date| (begin..date_of(first_us)).contains(date));
-        let dates: BTreeSet<NaiveDate> = before.chain(changed.iter().copied()).collect();
+        let last = changed.last().copied().unwrap_or(begin);
+        let between = files.keys().copied().filter(|date| (begin..=last).contains(date));
+        let dates: BTreeSet<NaiveDate> = between.chain(changed.iter().copied()).collect();
         if dates == *changed { Ok(ticks) } else { self.ticks(files, &dates) }
     }
 
@@ -143,7 +160,7 @@ impl Alerts<'_> {
             match ticks.read(self.gold, file, self.rules) {
                 Err(error @ RepositoryError::Damaged { .. }) => {
                     tracing::error!(%error, "rollups left out of the alert rules");
-                    ticks.is_incomplete = true;
+                    self.is_incomplete.set(true);
                 }
                 result => result?,
             }
@@ -162,8 +179,21 @@ impl Alerts<'_> {
         let repository = self.lake.host_alerts();
         let mut events = Vec::new();
         for date in repository.store().dates()?.into_iter().filter(|date| wants(*date)) {
-            for row in repository.events_on(date)? {
-                events.push(Event::from_row(&row)?);
+            for file in repository.store().files_on(date)? {
+                match repository.read(&file) {
+                    Ok(rows) => {
+                        for row in rows {
+                            events.push(Event::from_row(&row)?);
+                        }
+                    }
+                    // Expired since it was listed.
+                    Err(error) if error.is_not_found() => {}
+                    Err(error @ RepositoryError::Damaged { .. }) => {
+                        tracing::error!(%error, "alert events left out");
+                        self.is_incomplete.set(true);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(events)
@@ -210,11 +240,6 @@ impl Alerts<'_> {
         let text = serde_json::to_string(&kept)?;
         Ok(self.lake.save_rollup_state(STATE, &text)?)
     }
-}
-
-/// How an evaluation of these buckets ends.
-fn ended(ticks: &Ticks) -> Exit {
-    if ticks.is_incomplete { Exit::Incomplete } else { Exit::Done }
 }
 
 fn name_of(file: &DataFile) -> String {

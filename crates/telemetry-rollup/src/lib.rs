@@ -62,7 +62,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let gold = lake.store(&HOST_METRICS_ROLLUP, dataset_name(rollup.interval_minutes()));
     let now = Utc::now();
     let rules = loaded.alert_rules()?;
-    let alerts = Alerts { lake: &lake, gold: &gold, rules: &rules, now };
+    let alerts = Alerts::new(&lake, &gold, &rules, now);
     let job =
         Job { config: &loaded.config, range, rollup, lake: &lake, silver: silver.store(), gold: &gold, now };
     match args.verb.unwrap_or(Verb::Build) {
@@ -82,7 +82,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
         Verb::Alerts(flags) => show_alerts::alerts_of(&alerts, &flags, &range),
         Verb::CheckRules(flags) => {
             show_alerts::rehearsal(&alerts, &range, flags.format)?;
-            Ok(Exit::Done)
+            Ok(alerts.exit())
         }
         Verb::Build | Verb::Compact | Verb::Expire if !loaded.config.enabled => {
             tracing::warn!("telemetry is switched off (enabled = false), nothing is done");
@@ -105,11 +105,11 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
                         return Ok(verified);
                     }
                     let built = verified.or(job.build(args.print)?);
-                    let evaluated = match args.from.filter(|_| args.reevaluate) {
+                    match args.from.filter(|_| args.reevaluate) {
                         Some(from) => alerts.reevaluate(from)?,
                         None => alerts.evaluate()?,
-                    };
-                    Ok(built.or(evaluated))
+                    }
+                    Ok(built.or(alerts.exit()))
                 }
             }
         }

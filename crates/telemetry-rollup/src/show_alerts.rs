@@ -34,7 +34,7 @@ pub(crate) fn alerts_of(job: &Alerts<'_>, flags: &AlertFlags, range: &DateRange)
     let is_alarming = |alert: &Alert| {
         alert.is_open() && flags.fail_on.is_some_and(|least| alert.last.severity >= severity(least))
     };
-    Ok(if all.iter().any(is_alarming) { Exit::Alert } else { Exit::Done })
+    Ok(if all.iter().any(is_alarming) { Exit::Alert } else { job.exit() })
 }
 
 /// Shows what the rules would have found from the first date of the range (a week ago) on.

@@ -41,8 +41,6 @@ struct Buckets {
 #[derive(Debug, Default)]
 pub(crate) struct Ticks {
     hosts: BTreeMap<String, Buckets>,
-    /// A file could not be read.
-    pub(crate) is_incomplete: bool,
 }
 
 impl Ticks {

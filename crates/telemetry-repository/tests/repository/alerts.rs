@@ -26,7 +26,10 @@ fn events_are_appended_by_date_and_read_again() {
     let name = |index: usize| files[index].file_name().unwrap().to_str().unwrap().to_owned();
     assert!(name(0).starts_with("@all__20261120T235500Z__20261120T235700Z__r2__"), "{files:?}");
     assert!(name(1).starts_with("@all__20261121T000500Z__20261121T000500Z__r1__"), "{files:?}");
-    let on = |date: &str| alerts.events_on(date.parse().unwrap()).unwrap();
+    let on = |date: &str| -> Vec<HostAlert> {
+        let files = alerts.store().files_on(date.parse().unwrap()).unwrap();
+        files.iter().flat_map(|file| alerts.read(file).unwrap()).collect()
+    };
     assert_eq!(on("2026-11-20"), [events[2].clone(), events[1].clone()]);
     assert_eq!(on("2026-11-21"), [events[0].clone()]);
 

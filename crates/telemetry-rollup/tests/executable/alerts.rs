@@ -50,13 +50,8 @@ impl World {
 
     fn rows(&self) -> Vec<HostAlert> {
         let alerts = self.lake().host_alerts();
-        let mut rows: Vec<HostAlert> = alerts
-            .store()
-            .dates()
-            .unwrap()
-            .into_iter()
-            .flat_map(|date| alerts.events_on(date).unwrap())
-            .collect();
+        let files = alerts.store().files(&Selection::all()).unwrap();
+        let mut rows: Vec<HostAlert> = files.iter().flat_map(|file| alerts.read(file).unwrap()).collect();
         rows.sort_by_key(|row| (row.evaluated_at, row.as_of, row.event_id.clone()));
         rows
     }
@@ -282,6 +277,37 @@ fn a_lost_state_is_found_in_the_rows() {
     world.build_with(QUIET);
     let expected = [("cpu-hot", "firing", "10:15", "fired"), ("cpu-hot", "resolved", "11:10", "cleared")];
     assert_eq!(world.events(), owned(&expected));
+}
+
+#[test]
+fn damaged_events_are_named_and_left_out() {
+    let world = World::new();
+    world.a_hot_half_hour();
+    world.build_with(QUIET);
+    fs::write(&world.files_of_alerts()[0], "damaged").unwrap();
+    let got = world.run(&["alerts", "--history"]);
+    assert_eq!((got.code, got.stdout.as_str()), (3, "no alerts\n"));
+    assert!(got.stderr.contains("alert events left out"), "{}", got.stderr);
+}
+
+#[test]
+fn a_run_after_a_long_pause_goes_on_from_where_it_stood() {
+    let world = World::new();
+    let long_ago = at(10, 0) - TimeDelta::days(20);
+    world.at_degrees("pi", long_ago, 20, 50.0);
+    world.build_with(QUIET);
+    // As if that run had been 20 days ago.
+    let state = world.path().join(".state/@lake/alerts.json");
+    let mut kept: Value = serde_json::from_str(&fs::read_to_string(&state).unwrap()).unwrap();
+    let done_us = (long_ago + TimeDelta::minutes(20)).timestamp_micros();
+    kept["state"]["horizon_us"] = done_us.into();
+    kept["state"]["hosts"]["pi"] =
+        serde_json::json!({ "done_us": done_us, "last_sample_us": done_us, "rules": {} });
+    fs::write(&state, kept.to_string()).unwrap();
+    world.at_degrees("pi", long_ago + TimeDelta::minutes(20), 30, 85.0);
+    world.at_degrees("pi", long_ago + TimeDelta::minutes(50), 60, 50.0);
+    world.build_with(QUIET);
+    assert_eq!(world.events(), owned(&HOT[..2]));
 }
 
 #[test]
