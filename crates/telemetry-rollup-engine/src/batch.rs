@@ -49,6 +49,9 @@ pub(crate) struct Texts {
     positions: HashMap<String, u32>,
 }
 
+/// Texts that are compared with the one before at once.
+const VIEWS_AT_ONCE: usize = 16;
+
 /// The position that stands for null in a text column.
 pub(crate) const NULL_TEXT: u32 = 0;
 
@@ -172,24 +175,34 @@ impl Data {
     }
 
     /// Consecutive rows mostly hold the same text, and then in the same place: the views tell without
-    /// a look at the bytes.
+    /// a look at the bytes, several at a time.
     fn texts(values: &StringChunked, texts: &mut Texts) -> Self {
         let mut positions = Vec::with_capacity(values.len());
         for (array, chunk) in values.downcast_iter().zip(values.chunks()) {
             let present = chunk.validity();
             let mut last: Option<(u128, u32)> = None;
-            for (row, view) in array.views().iter().enumerate() {
-                if present.is_some_and(|present| !present.get_bit(row)) {
-                    positions.push(NULL_TEXT);
+            for (at, views) in array.views().chunks(VIEWS_AT_ONCE).enumerate() {
+                let is_same = |(same, _): &(u128, u32)| {
+                    views.iter().fold(0, |other, view| other | (view.as_u128() ^ same)) == 0
+                };
+                if let Some((_, position)) = last.filter(|last| present.is_none() && is_same(last)) {
+                    positions.extend(std::iter::repeat_n(position, views.len()));
                     continue;
                 }
-                let view = view.as_u128();
-                let position = match last {
-                    Some((same, position)) if same == view => position,
-                    _ => texts.intern(array.value(row)),
-                };
-                last = Some((view, position));
-                positions.push(position);
+                for (row, view) in views.iter().enumerate() {
+                    let row = VIEWS_AT_ONCE * at + row;
+                    if present.is_some_and(|present| !present.get_bit(row)) {
+                        positions.push(NULL_TEXT);
+                        continue;
+                    }
+                    let view = view.as_u128();
+                    let position = match last {
+                        Some((same, position)) if same == view => position,
+                        _ => texts.intern(array.value(row)),
+                    };
+                    last = Some((view, position));
+                    positions.push(position);
+                }
             }
         }
         Data::Text(positions)

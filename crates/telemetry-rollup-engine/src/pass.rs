@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::batch::{Batch, NULL_TEXT, Presence, Texts};
-use crate::counters::{Boots, Evidence, Sample, bucket_start, clock_agrees};
+use crate::counters::{Boots, Evidence, Sample, Span, bucket_start, clock_agrees};
 use crate::merge::Stretch;
 use crate::plan::Plan;
 use crate::table::{OpenBucket, Table};
@@ -97,8 +97,10 @@ impl<'a> HostPass<'a> {
         for slot in 0..self.plan.gauges.len() {
             self.add_levels(batch, slot, &pieces, is_open);
         }
-        for piece in &pieces {
-            self.add_pairs(batch, piece, is_uniform);
+        if is_uniform {
+            self.add_uniform_pairs(batch, &pieces);
+        } else {
+            pieces.iter().for_each(|piece| self.add_pairs(batch, piece));
         }
         self.pieces = pieces;
         let width = self.config.bucket_us();
@@ -193,18 +195,43 @@ impl<'a> HostPass<'a> {
     }
 
     /// Everything that looks at pairs of samples.
-    fn add_pairs(&mut self, batch: &Batch, piece: &Piece, is_uniform: bool) {
+    fn add_pairs(&mut self, batch: &Batch, piece: &Piece) {
         let rows = piece.rows.clone();
         self.add_sample(batch, rows.start);
-        if rows.len() > 1 && (is_uniform || self.is_uniform(batch, rows.clone())) {
-            if let Some(table_row) = piece.table_row {
-                self.add_uniform_growth(batch, rows.clone(), table_row);
-            }
+        if rows.len() > 1 && self.is_uniform(batch, rows.clone()) {
+            self.add_uniform_growth(batch, piece);
             self.previous = Some(self.sample(batch, rows.end - 1));
             return;
         }
         for row in rows.start + 1..rows.end {
             self.add_sample(batch, row);
+        }
+    }
+
+    /// The same for the pieces of a uniform stretch: only its first sample can be anything but growth.
+    fn add_uniform_pairs(&mut self, batch: &Batch, pieces: &[Piece]) {
+        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return };
+        self.add_sample(batch, first.rows.start);
+        for piece in pieces {
+            if piece.rows.start > first.rows.start {
+                self.add_uniform_step(batch, piece.rows.start);
+            }
+            self.add_uniform_growth(batch, piece);
+        }
+        if last.rows.end - 1 > first.rows.start {
+            self.previous = Some(self.sample(batch, last.rows.end - 1));
+        }
+    }
+
+    /// Growth from the row before, which lies in an earlier bucket.
+    fn add_uniform_step(&mut self, batch: &Batch, row: usize) {
+        let (times, rows) = (batch.ints(self.plan.as_of), self.rows());
+        for (slot, counter) in self.plan.counters.iter().enumerate() {
+            let values = &batch.columns[counter.column];
+            if let (Some(before), Some(now)) = (values.int(row - 1), values.int(row)) {
+                let span = Span { start_us: times[row - 1], end_us: times[row], bytes: now - before };
+                credit(self.table, rows.clone(), slot, &span, self.config);
+            }
         }
     }
 
@@ -236,8 +263,10 @@ impl<'a> HostPass<'a> {
             && plan.counters.iter().all(|counter| is_steady(counter.column))
     }
 
-    fn add_uniform_growth(&mut self, batch: &Batch, rows: Range<usize>, table_row: usize) {
-        let (first, last) = (rows.start, rows.end - 1);
+    /// Growth within a bucket.
+    fn add_uniform_growth(&mut self, batch: &Batch, piece: &Piece) {
+        let Some(table_row) = piece.table_row else { return };
+        let (first, last) = (piece.rows.start, piece.rows.end - 1);
         let times = batch.ints(self.plan.as_of);
         for (growth, counter) in self.table.growth[table_row].iter_mut().zip(&self.plan.counters) {
             let values = &batch.columns[counter.column];
@@ -280,6 +309,17 @@ fn grows(values: &[i64]) -> bool {
     signs >= 0
 }
 
+/// Gives the growth of a counter to the buckets that it falls into.
+fn credit(table: &mut Table, rows: Range<usize>, slot: usize, span: &Span, config: RollupConfig) {
+    span.divide(config.bucket_us(), |start, bytes, covered_us| {
+        if let Some(row) = table.find(rows.clone(), start) {
+            let growth = &mut table.growth[row][slot];
+            growth.bytes = growth.bytes.saturating_add(bytes);
+            growth.covered_us += covered_us;
+        }
+    });
+}
+
 /// Adds what two consecutive samples say together. Growth goes to the buckets that it falls into,
 /// everything else to that of the later sample.
 pub(crate) fn join<T: PartialEq>(
@@ -294,13 +334,7 @@ pub(crate) fn join<T: PartialEq>(
     let own_row = table.find(later_rows, bucket_start(sample.us, width));
     for (slot, counter) in plan.counters.iter().enumerate() {
         match sample.evidence(previous, slot, counter, config) {
-            Evidence::Span(span) => span.divide(width, |start, bytes, covered_us| {
-                if let Some(row) = table.find(rows.clone(), start) {
-                    let growth = &mut table.growth[row][slot];
-                    growth.bytes = growth.bytes.saturating_add(bytes);
-                    growth.covered_us += covered_us;
-                }
-            }),
+            Evidence::Span(span) => credit(table, rows.clone(), slot, &span, config),
             Evidence::Reset if counter.is_network => {
                 if let Some(row) = own_row {
                     table.network_resets[row] += 1;
