@@ -156,6 +156,13 @@ impl Loaded {
         self.origins.get(&KeyPath::top(key)).cloned().unwrap_or(Origin::Default)
     }
 
+    /// The keys that are said anywhere, each as `key = value` in TOML with its origin.
+    pub fn settings(&self) -> Vec<(String, Origin)> {
+        let Ok(table) = Table::try_from(&self.config) else { return Vec::new() };
+        let said = self.origins.iter().filter_map(|(path, origin)| Some((path, path.get(&table)?, origin)));
+        said.map(|(path, value, origin)| (format!("{path} = {value}"), origin.clone())).collect()
+    }
+
     /// Every key with its value and origin, as TOML with comments.
     pub fn to_toml(&self) -> String {
         let Ok(table) = Table::try_from(&self.config) else { return String::new() };

@@ -49,6 +49,16 @@ fn the_default_file_says_the_defaults() {
 }
 
 #[test]
+fn what_is_said_is_listed_with_its_origin() {
+    let loaded = load(&[("TELEMETRY__LOG__LEVEL", "debug")], &[("--host-id", "host_id", "pi")]).unwrap();
+    let expected = [
+        ("host_id = \"pi\"".to_owned(), Origin::Flag("--host-id".to_owned())),
+        ("log.level = \"debug\"".to_owned(), Origin::Environment("TELEMETRY__LOG__LEVEL".to_owned())),
+    ];
+    assert_eq!(loaded.settings(), expected);
+}
+
+#[test]
 fn later_layers_win_key_by_key() {
     let loaded = load(
         &[

@@ -40,8 +40,10 @@ pub enum LockState {
 }
 
 /// What is in the quarantine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quarantined {
+    /// Where it is.
+    pub directory: PathBuf,
     /// Number of files.
     pub files: u64,
     /// Their size.
@@ -133,8 +135,9 @@ impl Lake {
 
     /// What was set aside as damaged.
     pub fn quarantined(&self) -> Result<Quarantined, RepositoryError> {
-        let mut quarantined = Quarantined::default();
-        let mut directories = vec![self.root().join(QUARANTINE)];
+        let directory = self.root().join(QUARANTINE);
+        let mut directories = vec![directory.clone()];
+        let mut quarantined = Quarantined { directory, ..Quarantined::default() };
         while let Some(directory) = directories.pop() {
             let entries = match fs::read_dir(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -348,11 +351,13 @@ mod tests {
     #[test]
     fn the_quarantine_is_counted() {
         let (_directory, lake) = lake(&[]);
-        assert_eq!(lake.quarantined().unwrap(), Quarantined::default());
-        let date = lake.root().join(QUARANTINE).join("ops/date=2026-01-01");
+        let directory = lake.root().join(QUARANTINE);
+        let counted = |files, bytes| Quarantined { directory: directory.clone(), files, bytes };
+        assert_eq!(lake.quarantined().unwrap(), counted(0, 0));
+        let date = directory.join("ops/date=2026-01-01");
         fs::create_dir_all(&date).unwrap();
         fs::write(date.join("a.parquet"), "123").unwrap();
         fs::write(date.join("b.parquet"), "4").unwrap();
-        assert_eq!(lake.quarantined().unwrap(), Quarantined { files: 2, bytes: 4 });
+        assert_eq!(lake.quarantined().unwrap(), counted(2, 4));
     }
 }

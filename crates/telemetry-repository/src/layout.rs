@@ -128,6 +128,11 @@ impl SampleFileName {
         Some(MergePart { part: part.parse().ok()?, of: of.parse().ok()?, merge })
     }
 
+    /// Whether a merge made the file, from files of several runs.
+    pub fn is_merged(&self) -> bool {
+        self.part().is_some()
+    }
+
     /// The same name with another unique part.
     pub(crate) fn renamed(&self) -> Self {
         Self { unique: unique(), ..self.clone() }

@@ -1,0 +1,187 @@
+//! Whether the lake can be written, and is whole.
+
+use telemetry_repository::{Probe, RepositoryError};
+
+use super::facts::{Facts, LakeFacts, SchemaFacts};
+use super::finding::{Finding, quoted, size};
+use super::gather::chain;
+
+const LAKE: &str = "lake";
+const SPACE: &str = "space";
+const STAGING: &str = "staging";
+const QUARANTINE: &str = "quarantine";
+const SCHEMA: &str = "schema";
+/// Of the reserve: below this the lake is about to be full.
+const LOW_FACTOR: u64 = 4;
+const ANOTHER_LAKE: &str = "choose another lake with --lake DIR, TELEMETRY_LAKE or the key `lake`";
+
+/// The lake has not answered.
+pub(super) fn no_answer(facts: &Facts) -> Finding {
+    let deadline = humantime::format_duration(facts.deadline);
+    let text = format!("{}{} has not answered in {deadline}", facts.root.display(), on(facts));
+    match facts.mount.as_ref().filter(|mount| mount.is_network()) {
+        Some(mount) => {
+            let point = quoted(&mount.point);
+            Finding::problem(LAKE, text, format!("sudo umount --force --lazy {point} && sudo mount {point}"))
+        }
+        None => Finding::problem(LAKE, text, "sudo dmesg --level err,warn | tail"),
+    }
+}
+
+pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
+    let mut findings = vec![writable(facts, lake)];
+    findings.extend(place(facts));
+    if let Some(owner) = lake.other_owner {
+        let text = format!("looked at as root, but it belongs to user {owner}, whose rights are not checked");
+        findings.push(Finding::note(LAKE, text).with(format!("sudo -u '#{owner}' telemetry doctor")));
+    }
+    if lake.probe.is_ok() {
+        let look = format!("ls -ld {}", quoted(&facts.root));
+        findings.extend(lake.unreadable.iter().map(|error| Finding::warning(LAKE, error, &look)));
+    }
+    findings.extend(space(facts, lake));
+    if lake.probe.as_ref().is_ok_and(|probe| *probe != Probe::NotYet) {
+        findings.extend([staging(lake), quarantine(lake)]);
+    }
+    findings.extend(lake.schemas.iter().map(schema));
+    findings
+}
+
+/// ` on ext4`, if that is known.
+fn on(facts: &Facts) -> String {
+    facts.mount.as_ref().map_or_else(String::new, |mount| format!(" on {}", mount.kind))
+}
+
+fn writable(facts: &Facts, lake: &LakeFacts) -> Finding {
+    let root = facts.root.display();
+    let on = on(facts);
+    match &lake.probe {
+        Ok(Probe::NotYet) => {
+            Finding::note(LAKE, format!("{root}{on} is not there yet; the first run makes it"))
+        }
+        Err(RepositoryError::MissingParent { .. }) if facts.configuration.is_default_lake => {
+            Finding::note(LAKE, format!("{root} is not there yet; the first run makes it"))
+        }
+        Ok(Probe::Writable { exchanges }) => match lake.not_writable.first() {
+            Some(path) => Finding::problem(
+                LAKE,
+                format!(
+                    "no permission to write to {}, made by another user (a run with sudo?)",
+                    path.display()
+                ),
+                take_over(facts),
+            ),
+            None if *exchanges => Finding::ok(LAKE, format!("{root}{on} can be written")),
+            None => Finding::note(
+                LAKE,
+                format!(
+                    "{root}{on} can be written, but has no exchange of directories: dates are replaced in steps"
+                ),
+            ),
+        },
+        Err(error) => Finding::problem(LAKE, chain(error), remedy(facts, error)),
+    }
+}
+
+fn take_over(facts: &Facts) -> String {
+    format!("sudo chown --recursive \"$(id -u):$(id -g)\" {}", quoted(&facts.root))
+}
+
+fn remedy(facts: &Facts, error: &RepositoryError) -> String {
+    let point = facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point));
+    match error {
+        RepositoryError::Permission { path } if *path == facts.root || path.starts_with(&facts.root) => {
+            format!("{}; or {ANOTHER_LAKE}", take_over(facts))
+        }
+        RepositoryError::Permission { .. } => format!(
+            "sudo install --directory --owner \"$(id -un)\" {}; or {ANOTHER_LAKE}",
+            quoted(&facts.root)
+        ),
+        RepositoryError::ReadOnly { .. } => {
+            format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {point}")
+        }
+        RepositoryError::NoSpace { .. } => make_room(facts),
+        RepositoryError::MissingParent { path } => {
+            format!("mount its file system, or mkdir --parents {}", quoted(path))
+        }
+        RepositoryError::NotADirectory { .. } => ANOTHER_LAKE.to_owned(),
+        _ => "sudo dmesg --level err,warn | tail".to_owned(),
+    }
+}
+
+/// What is to be known of a file system even if it can be written.
+fn place(facts: &Facts) -> Option<Finding> {
+    let mount = facts.mount.as_ref()?;
+    let (point, kind) = (mount.point.display(), &mount.kind);
+    if mount.is_volatile() {
+        let text = format!("{point} is a {kind}: everything is lost when the machine restarts");
+        return Some(Finding::warning(LAKE, text, ANOTHER_LAKE));
+    }
+    mount.is_network().then(|| {
+        Finding::note(
+            LAKE,
+            format!("{point} is a network file system ({kind}): samples wait while it is away"),
+        )
+    })
+}
+
+fn make_room(facts: &Facts) -> String {
+    format!(
+        "telemetry-rollup compact && telemetry-rollup expire; sudo du --one-file-system --max-depth 2 {} | sort -n | tail",
+        facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point))
+    )
+}
+
+fn space(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
+    let space = lake.space?;
+    let (free, reserve) = (space.free_bytes, space.reserve_bytes());
+    let text = format!("{} free of {}", size(free), size(space.total_bytes));
+    Some(if free <= reserve {
+        let text = format!("{text}: nothing is published, as {} stay in reserve", size(reserve));
+        Finding::problem(SPACE, text, make_room(facts))
+    } else if free <= reserve * LOW_FACTOR {
+        let text = format!("{text}; nothing is published below {}", size(reserve));
+        Finding::warning(SPACE, text, make_room(facts))
+    } else {
+        Finding::ok(SPACE, text)
+    })
+}
+
+fn staging(lake: &LakeFacts) -> Finding {
+    match lake.orphans {
+        0 => Finding::ok(STAGING, "nothing unfinished"),
+        number => Finding::note(
+            STAGING,
+            format!("{number} unfinished files of processes that were killed; the next run removes them"),
+        ),
+    }
+}
+
+fn quarantine(lake: &LakeFacts) -> Finding {
+    let files = lake.quarantined.files;
+    if files == 0 {
+        return Finding::ok(QUARANTINE, "empty");
+    }
+    let text = format!("{files} damaged files ({}) were set aside", size(lake.quarantined.bytes));
+    let directory = quoted(&lake.quarantined.directory);
+    let remedy = format!("find {directory} -type f; restore them from a backup, or delete them there");
+    Finding::warning(QUARANTINE, text, remedy)
+}
+
+fn schema(schema: &SchemaFacts) -> Finding {
+    let SchemaFacts { dataset, known, found } = schema;
+    match found {
+        Ok(Some(version)) if version > known => Finding::warning(
+            SCHEMA,
+            format!("{dataset} has schema {version}, written by a newer program; this one knows {known}"),
+            "install the same version of the programs everywhere",
+        ),
+        Ok(Some(version)) if version < known => Finding::note(
+            SCHEMA,
+            format!("{dataset} has schema {version}, written by an older program; this one knows {known}"),
+        ),
+        Ok(Some(version)) => Finding::ok(SCHEMA, format!("{dataset} has schema {version}")),
+        Ok(None) => Finding::note(SCHEMA, format!("the newest file of {dataset} was not written by us")),
+        Err(error) => Finding::problem(SCHEMA, error.clone(), "telemetry-rollup verify"),
+    }
+}

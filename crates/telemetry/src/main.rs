@@ -1,0 +1,7 @@
+//! See the library of this crate.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    telemetry::main()
+}
