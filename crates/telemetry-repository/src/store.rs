@@ -39,7 +39,7 @@ pub struct Replaced {
     pub path: PathBuf,
     /// Its number of rows.
     pub rows: usize,
-    /// BLAKE3 of its rows, see [`ContentHasher`].
+    /// BLAKE3 of its rows, see [`crate::ContentHasher`].
     pub content_hash: String,
 }
 
