@@ -117,8 +117,6 @@ pub struct Mount {
     pub point: PathBuf,
     /// Its type, as `ext4`.
     pub kind: String,
-    /// Whether it is mounted read-only.
-    pub is_read_only: bool,
 }
 
 impl Mount {

@@ -170,11 +170,11 @@ fn probe_parent(root: &Path) -> Result<Probe, RepositoryError> {
 }
 
 /// Whether names can be exchanged. The files have no session, so that the next run removes them if this
-/// process is killed.
+/// process is killed; errors name the directory, since the files are gone when somebody looks for them.
 fn probe_in(system: &dyn FileSystem, directory: &Path) -> Result<bool, RepositoryError> {
     let name = format!("probe-{}", unique());
     let [one, other] = ["one", "other"].map(|suffix| directory.join(format!(".{name}__{suffix}")));
-    let probed = probe_with(system, &one, &other);
+    let probed = probe_with(system, &one, &other).at("write to", directory);
     for path in [&one, &other] {
         match system.remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound && probed.is_ok() => {
@@ -186,14 +186,14 @@ fn probe_in(system: &dyn FileSystem, directory: &Path) -> Result<bool, Repositor
     probed
 }
 
-fn probe_with(system: &dyn FileSystem, one: &Path, other: &Path) -> Result<bool, RepositoryError> {
-    let file = system.create_new(one).at("create", one)?;
-    system.write(&file, b"probe").at("write", one)?;
-    system.sync_file(&file).at("sync", one)?;
-    drop(system.create_new(other).at("create", other)?);
+fn probe_with(system: &dyn FileSystem, one: &Path, other: &Path) -> io::Result<bool> {
+    let file = system.create_new(one)?;
+    system.write(&file, b"probe")?;
+    system.sync_file(&file)?;
+    drop(system.create_new(other)?);
     match system.exchange(one, other) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
-        result => result.at("exchange", one).map(|()| true),
+        result => result.map(|()| true),
     }
 }
 
@@ -312,6 +312,7 @@ mod tests {
             let system = Arc::new(Faulty::failing_at(1, kind));
             let lake = Lake::with_file_system(directory.path(), system);
             let error = lake.probe().unwrap_err();
+            assert!(error.to_string().contains(directory.path().to_str().unwrap()));
             assert!(
                 matches!(error, RepositoryError::NoSpace { .. } | RepositoryError::ReadOnly { .. }),
                 "{error}"

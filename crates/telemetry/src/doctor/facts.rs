@@ -48,8 +48,10 @@ pub(crate) struct LakeFacts {
     /// The user of the lake, if this is the superuser and the lake somebody else's.
     pub(crate) other_owner: Option<u32>,
     pub(crate) space: Option<Space>,
-    pub(crate) orphans: usize,
-    pub(crate) quarantined: Quarantined,
+    /// `None` if they cannot be listed.
+    pub(crate) orphans: Option<usize>,
+    /// `None` if it cannot be listed.
+    pub(crate) quarantined: Option<Quarantined>,
     pub(crate) collector: LockState,
     pub(crate) rollup: LockState,
     /// `None` if they cannot be listed.

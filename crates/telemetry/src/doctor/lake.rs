@@ -1,6 +1,6 @@
 //! Whether the lake can be written, and is whole.
 
-use telemetry_repository::{Probe, RepositoryError};
+use telemetry_repository::{Probe, Quarantined, RepositoryError};
 
 use super::facts::{Facts, LakeFacts, SchemaFacts};
 use super::finding::{Finding, quoted, size};
@@ -40,8 +40,9 @@ pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
         findings.extend(lake.unreadable.iter().map(|error| Finding::warning(LAKE, error, &look)));
     }
     findings.extend(space(facts, lake));
-    if lake.probe.as_ref().is_ok_and(|probe| *probe != Probe::NotYet) {
-        findings.extend([staging(lake), quarantine(lake)]);
+    if is_there(lake) {
+        findings.extend(lake.orphans.map(staging));
+        findings.extend(lake.quarantined.as_ref().map(quarantine));
     }
     findings.extend(lake.schemas.iter().map(schema));
     findings
@@ -147,8 +148,14 @@ fn space(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
     })
 }
 
-fn staging(lake: &LakeFacts) -> Finding {
-    match lake.orphans {
+/// Whether there is a directory to look into.
+fn is_there(lake: &LakeFacts) -> bool {
+    use RepositoryError::{MissingParent, NotADirectory};
+    !matches!(lake.probe, Ok(Probe::NotYet) | Err(MissingParent { .. } | NotADirectory { .. }))
+}
+
+fn staging(orphans: usize) -> Finding {
+    match orphans {
         0 => Finding::ok(STAGING, "nothing unfinished"),
         number => Finding::note(
             STAGING,
@@ -157,13 +164,12 @@ fn staging(lake: &LakeFacts) -> Finding {
     }
 }
 
-fn quarantine(lake: &LakeFacts) -> Finding {
-    let files = lake.quarantined.files;
-    if files == 0 {
+fn quarantine(quarantined: &Quarantined) -> Finding {
+    if quarantined.files == 0 {
         return Finding::ok(QUARANTINE, "empty");
     }
-    let text = format!("{files} damaged files ({}) were set aside", size(lake.quarantined.bytes));
-    let directory = quoted(&lake.quarantined.directory);
+    let text = format!("{} damaged files ({}) were set aside", quarantined.files, size(quarantined.bytes));
+    let directory = quoted(&quarantined.directory);
     let remedy = format!("find {directory} -type f; restore them from a backup, or delete them there");
     Finding::warning(QUARANTINE, text, remedy)
 }

@@ -56,8 +56,8 @@ fn healthy() -> Facts {
             not_writable: Vec::new(),
             other_owner: None,
             space: Some(Space { free_bytes: 20 << 30, total_bytes: 32 << 30 }),
-            orphans: 0,
-            quarantined: Quarantined { directory: "/lake/.quarantine".into(), ..Quarantined::default() },
+            orphans: Some(0),
+            quarantined: Some(quarantined(0, 0)),
             collector: LockState::Free,
             rollup: LockState::Free,
             samples: Some(samples),
@@ -79,7 +79,11 @@ fn healthy() -> Facts {
 }
 
 fn mount(kind: &str) -> Mount {
-    Mount { point: PathBuf::from("/"), kind: kind.to_owned(), is_read_only: false }
+    Mount { point: PathBuf::from("/"), kind: kind.to_owned() }
+}
+
+fn quarantined(files: u64, bytes: u64) -> Quarantined {
+    Quarantined { directory: "/lake/.quarantine".into(), files, bytes }
 }
 
 fn schema(found: Result<Option<u32>, String>) -> SchemaFacts {
@@ -270,12 +274,9 @@ fn space_is_compared_with_the_reserve() {
 #[test]
 fn what_lies_about_is_counted() {
     check(&[
-        (|facts| lake(facts).orphans = 3, ("staging", Note, "3 unfinished files", "")),
+        (|facts| lake(facts).orphans = Some(3), ("staging", Note, "3 unfinished files", "")),
         (
-            |facts| {
-                lake(facts).quarantined.files = 2;
-                lake(facts).quarantined.bytes = 2_048;
-            },
+            |facts| lake(facts).quarantined = Some(quarantined(2, 2_048)),
             ("quarantine", Warning, "2 damaged files (2.0 KiB)", "find /lake/.quarantine -type f"),
         ),
         (
