@@ -23,6 +23,6 @@ pub fn command() -> clap::Command {
 
 fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     match args.verb {
-        Verb::Doctor(flags) => doctor::run(&flags, &loaded, Utc::now()),
+        Verb::Doctor(flags) => doctor::run(&flags, &args.common, &loaded, Utc::now()),
     }
 }

@@ -28,6 +28,13 @@ pub(crate) struct Facts {
     pub(crate) machine: Option<Inspection>,
 }
 
+impl Facts {
+    /// A command of ours, on the same lake.
+    pub(crate) fn command(&self, command: &str) -> String {
+        format!("{command}{}", self.configuration.flags)
+    }
+}
+
 /// What is configured.
 #[derive(Debug, Clone)]
 pub(crate) struct Configuration {
@@ -35,6 +42,8 @@ pub(crate) struct Configuration {
     pub(crate) sample_interval_seconds: u32,
     /// The lake's parents are made by the collector.
     pub(crate) is_default_lake: bool,
+    /// The flags that other programs need to work on the same lake: ` --lake /mnt/lake`.
+    pub(crate) flags: String,
     /// What is not left at its default, with its origin.
     pub(crate) settings: Vec<(String, String)>,
 }

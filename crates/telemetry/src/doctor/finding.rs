@@ -66,6 +66,11 @@ impl Finding {
     }
 }
 
+/// How to see why a program does not run, and to run it once by hand.
+pub(crate) fn look_at_schedule(command: &str) -> String {
+    format!("is it scheduled? `systemctl list-timers 'telemetry-*'` or `crontab -l`; then `{command}`")
+}
+
 /// A span of time in its two largest units: `2h 10m`.
 pub(crate) fn span(time: TimeDelta) -> String {
     let seconds = time.num_seconds().unsigned_abs();

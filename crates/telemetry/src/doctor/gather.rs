@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use telemetry_alert_rules::AlertState;
-use telemetry_app::{Loaded, Origin};
+use telemetry_app::{CommonFlags, Loaded, Origin};
 use telemetry_provider::{Inspection, Mount, ProviderSettings};
 use telemetry_repository::{DataFile, DatasetStore, Lake, LockState, RepositoryError};
 use telemetry_schema::host_metrics_rollup::dataset_name;
 use telemetry_schema::{HOST_METRICS_ROLLUP, HostId};
 
 use super::facts::{Configuration, Facts, LakeFacts, ProgramFacts, Run, SampleFacts, SchemaFacts};
+use super::finding::quoted;
 
 /// The time in which gaps are looked for.
 const WINDOW: TimeDelta = TimeDelta::days(1);
@@ -31,7 +32,12 @@ struct KeptAlerts {
     state: AlertState,
 }
 
-pub(super) fn facts(loaded: &Loaded, deadline: Duration, now: DateTime<Utc>) -> anyhow::Result<Facts> {
+pub(super) fn facts(
+    loaded: &Loaded,
+    common: &CommonFlags,
+    deadline: Duration,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Facts> {
     let config = &loaded.config;
     let host = loaded.host_id()?;
     let lake = Lake::new(&config.lake);
@@ -52,11 +58,26 @@ pub(super) fn facts(loaded: &Loaded, deadline: Duration, now: DateTime<Utc>) -> 
         is_enabled: config.enabled,
         sample_interval_seconds: config.sample_interval_seconds,
         is_default_lake: loaded.origin("lake") == Origin::Default,
+        flags: flags(common),
         settings: settings.collect(),
     };
     let (mount, lake) = lake.unzip();
     let mount = mount.flatten().or_else(|| Mount::of(&root));
     Ok(Facts { now, host, configuration, root, mount, deadline, lake, machine })
+}
+
+/// The flags that say which lake and host, as one would type them again.
+fn flags(common: &CommonFlags) -> String {
+    let absolute = |path: &str| quoted(std::path::absolute(path).unwrap_or_else(|_| path.into()));
+    let config = common.config.as_ref().map(|path| path.to_string_lossy());
+    [
+        ("--config", config.map(|path| absolute(&path))),
+        ("--lake", common.lake.as_deref().map(absolute)),
+        ("--host-id", common.host_id.as_ref().map(quoted)),
+    ]
+    .into_iter()
+    .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
+    .collect()
 }
 
 /// The file system of the lake behind all links, or of the directory that will hold it.

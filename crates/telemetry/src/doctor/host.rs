@@ -41,8 +41,8 @@ pub(super) fn no_answer(facts: &Facts) -> Finding {
     Finding::warning(TEMPERATURE, text, "sudo dmesg --level err,warn | tail")
 }
 
-pub(super) fn findings(machine: &Inspection) -> Vec<Finding> {
-    let mut findings = vec![clock(machine), temperature(machine)];
+pub(super) fn findings(facts: &Facts, machine: &Inspection) -> Vec<Finding> {
+    let mut findings = vec![clock(machine), temperature(facts, machine)];
     findings.extend(machine.raspberry_pi.as_ref().map(power));
     findings.extend(kernel(machine));
     findings
@@ -63,7 +63,7 @@ fn clock(machine: &Inspection) -> Finding {
     }
 }
 
-fn temperature(machine: &Inspection) -> Finding {
+fn temperature(facts: &Facts, machine: &Inspection) -> Finding {
     let others = match machine.other_sensors.as_slice() {
         [] => String::new(),
         others => format!("; not the processor's: {}", others.join(", ")),
@@ -80,7 +80,7 @@ fn temperature(machine: &Inspection) -> Finding {
     }
     let broken: Vec<&str> = machine.sensors.iter().map(|sensor| sensor.source.as_str()).collect();
     let text = format!("{} cannot be read, or not plausibly{others}", broken.join(", "));
-    Finding::warning(TEMPERATURE, text, "telemetry-collect -vv --print table")
+    Finding::warning(TEMPERATURE, text, facts.command("telemetry-collect -vv --print table"))
 }
 
 fn power(pi: &PiInspection) -> Finding {

@@ -19,7 +19,7 @@ const ANOTHER_LAKE: &str = "choose another lake with --lake DIR, TELEMETRY_LAKE 
 pub(super) fn no_answer(facts: &Facts) -> Finding {
     let deadline = humantime::format_duration(facts.deadline);
     let text = format!("{}{} has not answered in {deadline}", facts.root.display(), on(facts));
-    match facts.mount.as_ref().filter(|mount| mount.is_network()) {
+    match facts.mount.as_ref().filter(|mount| mount.is_network() || mount.kind.starts_with("fuse")) {
         Some(mount) => {
             let point = quoted(&mount.point);
             Finding::problem(LAKE, text, format!("sudo umount --force --lazy {point} && sudo mount {point}"))
@@ -33,7 +33,10 @@ pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
     findings.extend(place(facts));
     if let Some(owner) = lake.other_owner {
         let text = format!("looked at as root, but it belongs to user {owner}, whose rights are not checked");
-        findings.push(Finding::note(LAKE, text).with(format!("sudo -u '#{owner}' telemetry doctor")));
+        findings.push(
+            Finding::note(LAKE, text)
+                .with(format!("sudo -u '#{owner}' telemetry doctor --lake {}", quoted(&facts.root))),
+        );
     }
     if lake.probe.is_ok() {
         let look = format!("ls -ld {}", quoted(&facts.root));
@@ -44,7 +47,7 @@ pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
         findings.extend(lake.orphans.map(staging));
         findings.extend(lake.quarantined.as_ref().map(quarantine));
     }
-    findings.extend(lake.schemas.iter().map(schema));
+    findings.extend(lake.schemas.iter().map(|of_dataset| schema(facts, of_dataset)));
     findings
 }
 
@@ -128,7 +131,9 @@ fn place(facts: &Facts) -> Option<Finding> {
 
 fn make_room(facts: &Facts) -> String {
     format!(
-        "telemetry-rollup compact && telemetry-rollup expire; sudo du --one-file-system --max-depth 2 {} | sort -n | tail",
+        "{} && {}; sudo du --one-file-system --max-depth 2 {} | sort -n | tail",
+        facts.command("telemetry-rollup compact"),
+        facts.command("telemetry-rollup expire"),
         facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point))
     )
 }
@@ -174,7 +179,7 @@ fn quarantine(quarantined: &Quarantined) -> Finding {
     Finding::warning(QUARANTINE, text, remedy)
 }
 
-fn schema(schema: &SchemaFacts) -> Finding {
+fn schema(facts: &Facts, schema: &SchemaFacts) -> Finding {
     let SchemaFacts { dataset, known, found } = schema;
     match found {
         Ok(Some(version)) if version > known => Finding::warning(
@@ -188,6 +193,6 @@ fn schema(schema: &SchemaFacts) -> Finding {
         ),
         Ok(Some(version)) => Finding::ok(SCHEMA, format!("{dataset} has schema {version}")),
         Ok(None) => Finding::note(SCHEMA, format!("the newest file of {dataset} was not written by us")),
-        Err(error) => Finding::problem(SCHEMA, error.clone(), "telemetry-rollup verify"),
+        Err(error) => Finding::problem(SCHEMA, error, facts.command("telemetry-rollup verify")),
     }
 }

@@ -13,15 +13,20 @@ mod show;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use telemetry_app::{Exit, Loaded};
+use telemetry_app::{CommonFlags, Exit, Loaded};
 
 use crate::args::DoctorFlags;
 use facts::Facts;
 use finding::Finding;
 
 /// Shows the page; [`Exit::Incomplete`] if anything is wrong.
-pub(crate) fn run(flags: &DoctorFlags, loaded: &Loaded, now: DateTime<Utc>) -> anyhow::Result<Exit> {
-    let facts = gather::facts(loaded, flags.deadline, now)?;
+pub(crate) fn run(
+    flags: &DoctorFlags,
+    common: &CommonFlags,
+    loaded: &Loaded,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Exit> {
+    let facts = gather::facts(loaded, common, flags.deadline, now)?;
     let findings = examine(&facts);
     show::findings(&findings, flags.format)?;
     let is_wrong = findings.iter().any(|finding| finding.level.is_wrong());
@@ -43,7 +48,7 @@ fn examine(facts: &Facts) -> Vec<Finding> {
     }
     match &facts.machine {
         None => findings.push(host::no_answer(facts)),
-        Some(machine) => findings.extend(host::findings(machine)),
+        Some(machine) => findings.extend(host::findings(facts, machine)),
     }
     findings
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use telemetry_repository::{Holder, LockState};
 
 use super::facts::{Facts, LakeFacts};
-use super::finding::{Finding, span};
+use super::finding::{Finding, look_at_schedule, span};
 use super::samples::is_overdue;
 
 const COLLECTOR: &str = "collector";
@@ -16,8 +16,6 @@ const ROLLUP_DELAY: TimeDelta = TimeDelta::minutes(30);
 const EVALUATION_DELAY: TimeDelta = TimeDelta::hours(1);
 /// A rollup that works longer hangs, or builds years.
 const LONG_ROLLUP: TimeDelta = TimeDelta::hours(1);
-const LOOK_AT_SCHEDULE: &str =
-    "is it scheduled? `systemctl list-timers 'telemetry-*'` or `crontab -l`; then `telemetry-rollup -v`";
 
 pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
     let mut findings = vec![collector(facts, lake)];
@@ -75,17 +73,14 @@ fn named(holder: &Holder) -> String {
 
 fn gold(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
     let samples = lake.samples.as_ref()?;
+    let look = look_at_schedule(&facts.command("telemetry-rollup -v"));
     let (first, last) = (samples.first_of_any?, samples.last_of_any?);
     match lake.programs.built {
         Some(built) => {
             let behind = last - built;
             let text = format!("Gold was last built {} ago ({})", span(facts.now - built), time(built));
             Some(if behind > ROLLUP_DELAY {
-                Finding::warning(
-                    ROLLUP,
-                    format!("{text}, samples are newer by {}", span(behind)),
-                    LOOK_AT_SCHEDULE,
-                )
+                Finding::warning(ROLLUP, format!("{text}, samples are newer by {}", span(behind)), look)
             } else {
                 Finding::ok(ROLLUP, text)
             })
@@ -93,7 +88,7 @@ fn gold(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
         None if last - first > ROLLUP_DELAY || facts.now - last > ROLLUP_DELAY => Some(Finding::warning(
             ROLLUP,
             format!("Gold was never built, samples begin at {}", time(first)),
-            LOOK_AT_SCHEDULE,
+            look,
         )),
         None => Some(Finding::note(ROLLUP, "Gold is not built yet")),
     }
@@ -109,9 +104,11 @@ fn evaluation(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
         }
         Some(reached) => {
             let text = format!("rules are evaluated only up to {}", time(reached));
-            Some(Finding::warning(ALERTS, text, "telemetry-rollup -v"))
+            Some(Finding::warning(ALERTS, text, facts.command("telemetry-rollup -v")))
         }
-        None => Some(Finding::warning(ALERTS, "rules were never evaluated", "telemetry-rollup -v")),
+        None => {
+            Some(Finding::warning(ALERTS, "rules were never evaluated", facts.command("telemetry-rollup -v")))
+        }
     }
 }
 
@@ -120,7 +117,8 @@ fn firing(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
     let here = |(rule, host): (&str, &str)| (host == facts.host.as_str()).then(|| rule.to_owned());
     let rules: Vec<String> = state.firing().filter_map(here).collect();
     let text = format!("{} on {}", rules.join(", "), facts.host);
-    (!rules.is_empty()).then(|| Finding::warning(ALERTS, format!("fires: {text}"), "telemetry-rollup alerts"))
+    (!rules.is_empty())
+        .then(|| Finding::warning(ALERTS, format!("fires: {text}"), facts.command("telemetry-rollup alerts")))
 }
 
 fn time(at: DateTime<Utc>) -> String {

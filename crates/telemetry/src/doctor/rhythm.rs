@@ -124,6 +124,11 @@ mod tests {
         assert_eq!(rhythm(&quarters(11), 10), (vec![], 1_920));
         assert_eq!(rhythm(&quarters(4), 10), (vec![900, 900, 900], 140));
         assert_eq!(rhythm(&quarters(4), 900), (vec![], 1_920));
+        let without = |left_out: &[i64]| {
+            runs((0..60).filter(|run| !left_out.contains(run)).map(|run| (run * 300, run * 300, 1)))
+        };
+        assert_eq!(rhythm(&without(&[30]), 10).0, Vec::<i64>::new());
+        assert_eq!(rhythm(&without(&[30, 31]), 10).0, [900]);
     }
 
     #[test]

@@ -3,14 +3,12 @@
 use chrono::{SecondsFormat, TimeDelta};
 
 use super::facts::{Facts, SampleFacts};
-use super::finding::{Finding, span};
+use super::finding::{Finding, look_at_schedule, span};
 use super::rhythm::{Gap, Rhythm};
 
 const SAMPLES: &str = "samples";
 const GAPS: &str = "gaps";
 const SCHEDULE: &str = "schedule";
-const LOOK_AT_SCHEDULE: &str =
-    "is it scheduled? `systemctl list-timers 'telemetry-*'` or `crontab -l`; then `telemetry-collect -v`";
 /// A clock that two machines disagree about.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(2);
 /// Fewer samples than this share are no accident.
@@ -39,16 +37,17 @@ fn rhythm(facts: &Facts, samples: &SampleFacts) -> Rhythm {
 
 fn last(facts: &Facts, samples: &SampleFacts, rhythm: &Rhythm) -> Finding {
     let host = &facts.host;
+    let look = look_at_schedule(&facts.command("telemetry-collect -v"));
     let Some(last) = samples.last else {
         let others: Vec<&str> = samples.other_hosts.iter().map(String::as_str).take(5).collect();
         if others.is_empty() {
-            return Finding::warning(SAMPLES, format!("no samples of {host} yet"), LOOK_AT_SCHEDULE);
+            return Finding::warning(SAMPLES, format!("no samples of {host} yet"), look);
         }
         let text = format!("no samples of {host}, but of {}", others.join(", "));
         return Finding::warning(
             SAMPLES,
             text,
-            "is this the right host_id? `telemetry doctor --print-config`",
+            format!("is this the right host_id? `{}`", facts.command("telemetry doctor --print-config")),
         );
     };
     let age = facts.now - last;
@@ -58,11 +57,7 @@ fn last(facts: &Facts, samples: &SampleFacts, rhythm: &Rhythm) -> Finding {
         return Finding::problem(SAMPLES, text, "date --utc; timedatectl status");
     }
     let text = format!("the last sample of {host} is {} old ({at})", span(age.max(TimeDelta::zero())));
-    if age > rhythm.overdue {
-        Finding::problem(SAMPLES, text, LOOK_AT_SCHEDULE)
-    } else {
-        Finding::ok(SAMPLES, text)
-    }
+    if age > rhythm.overdue { Finding::problem(SAMPLES, text, look) } else { Finding::ok(SAMPLES, text) }
 }
 
 fn gaps(facts: &Facts, rhythm: &Rhythm) -> Finding {

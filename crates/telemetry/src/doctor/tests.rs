@@ -46,6 +46,7 @@ fn healthy() -> Facts {
             is_enabled: true,
             sample_interval_seconds: 10,
             is_default_lake: false,
+            flags: " --config /etc/t.toml".to_owned(),
             settings: vec![("lake = \"/lake\"".to_owned(), "/etc/telemetry/telemetry.toml".to_owned())],
         },
         root: PathBuf::from("/lake"),
@@ -198,7 +199,7 @@ fn a_lake_that_cannot_be_written_has_its_remedy() {
         ),
         (
             |facts| lake(facts).probe = Err(RepositoryError::NoSpace { path: path() }),
-            ("lake", Problem, "no space left", "telemetry-rollup compact && telemetry-rollup expire"),
+            ("lake", Problem, "no space left", "telemetry-rollup expire --config /etc/t.toml; "),
         ),
         (
             |facts| lake(facts).probe = Err(RepositoryError::MissingParent { path: "/mnt/my disk".into() }),
@@ -241,7 +242,7 @@ fn a_lake_that_can_be_written_may_still_be_in_a_bad_place() {
         (|facts| facts.mount = Some(mount("cifs")), ("lake", Note, "network file system (cifs)", "")),
         (
             |facts| lake(facts).other_owner = Some(998),
-            ("lake", Note, "user 998", "sudo -u '#998' telemetry doctor"),
+            ("lake", Note, "user 998", "sudo -u '#998' telemetry doctor --lake /lake"),
         ),
         (
             |facts| {
@@ -287,7 +288,7 @@ fn what_lies_about_is_counted() {
         (|facts| lake(facts).schemas = vec![schema(Ok(None))], ("schema", Note, "not written by us", "")),
         (
             |facts| lake(facts).schemas = vec![schema(Err("/lake/a.parquet is damaged".to_owned()))],
-            ("schema", Problem, "is damaged", "telemetry-rollup verify"),
+            ("schema", Problem, "is damaged", "telemetry-rollup verify --config /etc/t.toml"),
         ),
     ]);
 }
@@ -297,7 +298,7 @@ fn samples_are_missed() {
     check(&[
         (
             |facts| *samples(facts) = SampleFacts::default(),
-            ("samples", Warning, "no samples of pi yet", "telemetry-collect -v"),
+            ("samples", Warning, "no samples of pi yet", "telemetry-collect -v --config /etc/t.toml`"),
         ),
         (
             |facts| {
@@ -366,11 +367,11 @@ fn programs_that_hang_or_lag_are_told() {
         (|facts| lake(facts).rollup = LockState::Left(holder(61)), ("rollup", Note, "was killed", "")),
         (
             |facts| lake(facts).programs.built = Some(now() - TimeDelta::hours(2)),
-            ("rollup", Warning, "2h ago", "telemetry-rollup -v"),
+            ("rollup", Warning, "2h ago", "telemetry-rollup -v --config /etc/t.toml"),
         ),
         (
             |facts| lake(facts).programs.built = None,
-            ("rollup", Warning, "Gold was never built", "telemetry-rollup -v"),
+            ("rollup", Warning, "Gold was never built", "telemetry-rollup -v --config /etc/t.toml"),
         ),
         (
             |facts| {
@@ -381,14 +382,19 @@ fn programs_that_hang_or_lag_are_told() {
         ),
         (
             |facts| lake(facts).programs.alerts = None,
-            ("alerts", Warning, "never evaluated", "telemetry-rollup -v"),
+            ("alerts", Warning, "never evaluated", "telemetry-rollup -v --config /etc/t.toml"),
         ),
         (
             |facts| {
                 let long_ago = now() - TimeDelta::hours(3);
                 lake(facts).programs.alerts = Some(AlertState::before(long_ago.timestamp_micros()));
             },
-            ("alerts", Warning, "only up to 2026-11-22T09:00:30Z", "telemetry-rollup -v"),
+            (
+                "alerts",
+                Warning,
+                "only up to 2026-11-22T09:00:30Z",
+                "telemetry-rollup -v --config /etc/t.toml",
+            ),
         ),
     ]);
 }

@@ -86,6 +86,15 @@ fn a_damaged_file_is_named() {
 }
 
 #[test]
+fn commands_are_for_the_lake_that_was_looked_at() {
+    let world = World::new();
+    let lake = world.path("another lake");
+    let found = findings(&world.run(&["doctor", "--format", "json", "--lake", lake.to_str().unwrap()]));
+    let flag = format!("telemetry-collect -v --lake '{}'`", lake.display());
+    assert!(expect(&found, "samples", "warning").remedy.ends_with(&flag), "{found:#?}");
+}
+
+#[test]
 fn who_has_the_lock_is_told_and_not_disturbed() {
     let world = World::new();
     world.sample(2, |_| false);
