@@ -30,3 +30,26 @@ def test_a_disk_that_hangs_costs_its_own_columns_only(tmp_path):
     # The deadline of the providers is two seconds.
     assert 2 <= elapsed < 6
     assert len(list(lake.glob("silver/*/date=*/*.parquet"))) == 1
+
+
+def test_the_doctor_names_a_lake_that_hangs(tmp_path):
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    isolated = ["unshare", "--user", "--map-root-user", "--mount", sys.executable]
+    doctor = [PROGRAMS / "telemetry", "doctor", "--deadline", "1s", "--format", "json"]
+    begun = time.monotonic()
+    done = subprocess.run(
+        [*isolated, ROOT / "xtask/real-parts/hanging_disk.py", mount, *doctor],
+        env=environment(mount / "lake"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    elapsed = time.monotonic() - begun
+    assert done.returncode == 3, done.stderr
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    lake = [finding for finding in findings if finding["check"] == "lake"]
+    assert [finding["level"] for finding in lake] == ["problem"]
+    assert lake[0]["text"].endswith("on fuse has not answered in 1s")
+    assert lake[0]["remedy"].startswith(f"sudo umount --force --lazy {mount}")
+    assert 1 <= elapsed < 5
