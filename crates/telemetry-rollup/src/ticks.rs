@@ -62,21 +62,27 @@ impl Ticks {
         let coverage = numbers(&frame, names::coverage)?;
         let columns =
             rules.columns().iter().map(|name| numbers(&frame, name)).collect::<Result<Vec<_>, _>>()?;
-        for row in 0..hosts.len() {
-            let (Some(host), Some(start_us), Some(true)) = (hosts[row], starts[row], is_final[row]) else {
+        let is_usable = |row: &usize| starts[*row].is_some() && is_final[*row] == Some(true);
+        // A file is sorted by host: what is of one is taken at once.
+        let mut rest = 0..hosts.len();
+        while let Some(first) = rest.next() {
+            let others = rest.clone().take_while(|row| hosts[*row] == hosts[first]).count();
+            let of_host = first..rest.start + others;
+            rest.start = of_host.end;
+            let Some(host) = hosts[first] else { continue };
+            let rows: Vec<usize> = of_host.filter(is_usable).collect();
+            if rows.is_empty() {
                 continue;
-            };
-            if !self.hosts.contains_key(host) {
-                let columns = vec![Vec::new(); columns.len()];
-                self.hosts.insert(host.to_owned(), Buckets { columns, ..Buckets::default() });
             }
-            let Some(buckets) = self.hosts.get_mut(host) else { continue };
-            let end_us = start_us + rules.bucket_us();
-            buckets.ends_us.push(end_us);
-            buckets.coverage.push(coverage[row]);
-            buckets.last_samples_us.push(last_samples[row].unwrap_or(start_us));
+            let new = || Buckets { columns: vec![Vec::new(); columns.len()], ..Buckets::default() };
+            let buckets = self.hosts.entry(host.to_owned()).or_insert_with(new);
+            let starts_us = || rows.iter().filter_map(|row| starts[*row]);
+            buckets.ends_us.extend(starts_us().map(|start_us| start_us + rules.bucket_us()));
+            buckets.coverage.extend(rows.iter().map(|row| coverage[*row]));
+            let last_samples = rows.iter().zip(starts_us()).map(|(row, us)| last_samples[*row].unwrap_or(us));
+            buckets.last_samples_us.extend(last_samples);
             for (list, values) in buckets.columns.iter_mut().zip(&columns) {
-                list.push(values[row]);
+                list.extend(rows.iter().map(|row| values[*row]));
             }
         }
         Ok(())
