@@ -188,6 +188,11 @@ fn try_lock(path: &Path) -> Result<Option<Ended>, RepositoryError> {
     let file = match fs::OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Ended { _lock: None })),
+        // Of another user, who alone can tell whether it has ended: no reason for this one to stop.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(path = %path.display(), "unfinished files of another user are left alone");
+            return Ok(None);
+        }
         Err(error) => return Err(RepositoryError::io("open", path, error)),
     };
     match file.try_lock() {
