@@ -23,8 +23,19 @@ pub(crate) struct Faulty {
     pub(crate) space: Option<Space>,
     /// Told of each call before it is made.
     pub(crate) observer: Option<Observer>,
+    /// Where writes at an offset and syncs of data are remembered.
+    pub(crate) changes: Option<Mutex<Vec<Change>>>,
     pub(crate) calls: AtomicUsize,
     pub(crate) log: Mutex<Vec<&'static str>>,
+}
+
+/// What was done to a file.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// These bytes were written at this offset.
+    Write(u64, Vec<u8>),
+    /// All before is durable.
+    Sync,
 }
 
 /// A function that sees the calls.
@@ -44,6 +55,12 @@ impl Faulty {
     /// The names of all calls so far.
     pub(crate) fn log(&self) -> Vec<&'static str> {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, change: Change) {
+        if let Some(Ok(mut changes)) = self.changes.as_ref().map(Mutex::lock) {
+            changes.push(change);
+        }
     }
 
     fn call<T>(&self, name: &'static str, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -72,6 +89,9 @@ impl FileSystem for Faulty {
     fn create_new(&self, path: &Path) -> io::Result<File> {
         self.call("create_new", || OperatingSystem.create_new(path))
     }
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        self.call("open_file", || OperatingSystem.open_file(path))
+    }
     fn open_lock(&self, path: &Path) -> io::Result<File> {
         self.call("open_lock", || OperatingSystem.open_lock(path))
     }
@@ -81,6 +101,26 @@ impl FileSystem for Faulty {
             Some(_) if calls.is_multiple_of(2) => Err(io::ErrorKind::Interrupted.into()),
             Some(most) => OperatingSystem.write(file, &bytes[..bytes.len().min(most)]),
             None => OperatingSystem.write(file, bytes),
+        })
+    }
+    fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.call("read_at", || OperatingSystem.read_at(file, bytes, offset))
+    }
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let calls = self.calls.load(Ordering::SeqCst);
+        self.call("write_at", || match self.short_writes {
+            Some(_) if calls.is_multiple_of(2) => Err(io::ErrorKind::Interrupted.into()),
+            Some(most) => OperatingSystem.write_at(file, &bytes[..bytes.len().min(most)], offset),
+            None => {
+                self.remember(Change::Write(offset, bytes.to_vec()));
+                OperatingSystem.write_at(file, bytes, offset)
+            }
+        })
+    }
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        self.call("sync_data", || {
+            self.remember(Change::Sync);
+            OperatingSystem.sync_data(file)
         })
     }
     fn sync_file(&self, file: &File) -> io::Result<()> {

@@ -44,10 +44,18 @@ pub(crate) trait FileSystem: fmt::Debug + Send + Sync {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates and opens a file for writing; an existing one is an error.
     fn create_new(&self, path: &Path) -> io::Result<File>;
+    /// Opens an existing file for reading and writing.
+    fn open_file(&self, path: &Path) -> io::Result<File>;
     /// Opens a file to lock it, creating it where it is missing.
     fn open_lock(&self, path: &Path) -> io::Result<File>;
     /// Writes some of the bytes.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize>;
+    /// Reads some bytes from that offset; 0 at the end of the file.
+    fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes some of the bytes at that offset.
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Makes a file's content durable where its size has not changed: cheaper than all of it.
+    fn sync_data(&self, file: &File) -> io::Result<()>;
     /// Makes a file's content durable.
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Makes a directory's entries durable.
@@ -96,6 +104,10 @@ impl FileSystem for OperatingSystem {
         OpenOptions::new().write(true).create_new(true).open(path)
     }
 
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
     fn open_lock(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create(true).truncate(false).open(path)
     }
@@ -103,6 +115,30 @@ impl FileSystem for OperatingSystem {
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
         let mut file = file;
         file.write(bytes)
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(file, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(file, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {
@@ -220,4 +256,45 @@ pub(crate) fn create_directories(system: &dyn FileSystem, lake: &Path, path: &Pa
         Err(error) => return Err(error),
     }
     path.parent().map_or(Ok(()), |parent| system.sync_directory(parent))
+}
+
+/// Reads all of a buffer from that offset; what lies behind the end of the file reads as zero.
+pub(crate) fn read_all_at(
+    system: &dyn FileSystem,
+    file: &File,
+    bytes: &mut [u8],
+    offset: u64,
+) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match system.read_at(file, &mut bytes[done..], offset + done as u64) {
+            Ok(0) => {
+                bytes[done..].fill(0);
+                return Ok(());
+            }
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of a buffer at that offset.
+pub(crate) fn write_all_at(
+    system: &dyn FileSystem,
+    file: &File,
+    bytes: &[u8],
+    offset: u64,
+) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match system.write_at(file, &bytes[done..], offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

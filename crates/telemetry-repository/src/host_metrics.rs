@@ -75,12 +75,31 @@ impl HostMetricsRepository {
     /// means that nothing was stored.
     pub fn append(&self, samples: &[HostMetricsSample]) -> Result<Appended, RepositoryError> {
         let mut appended = Appended::default();
-        let dates = accept(samples, &mut appended);
-        let staged = dates
-            .into_iter()
-            .map(|(date, samples)| Ok((date, self.stage(date, samples)?)))
-            .collect::<Result<Vec<_>, RepositoryError>>()?;
-        for (date, (file, name)) in staged {
+        let accepted = accept(samples, &mut appended);
+        let staged = self.stage_all(accepted)?;
+        self.publish_all(staged, &mut appended)?;
+        Ok(appended)
+    }
+
+    /// Builds the files of samples that were accepted: one a UTC date.
+    pub(crate) fn stage_all(
+        &self,
+        samples: Vec<HostMetricsSample>,
+    ) -> Result<Vec<StagedSamples>, RepositoryError> {
+        let mut dates: BTreeMap<NaiveDate, Vec<HostMetricsSample>> = BTreeMap::new();
+        for sample in samples {
+            dates.entry(sample.as_of.date_naive()).or_default().push(sample);
+        }
+        dates.into_iter().map(|(date, samples)| self.stage(date, samples)).collect()
+    }
+
+    /// Gives the files their names in Silver.
+    pub(crate) fn publish_all(
+        &self,
+        staged: Vec<StagedSamples>,
+        appended: &mut Appended,
+    ) -> Result<(), RepositoryError> {
+        for StagedSamples { date, file, name } in staged {
             let mut next = name.clone();
             let path = publish(&self.store, date, &file, || {
                 std::mem::replace(&mut next, name.renamed()).to_string()
@@ -89,30 +108,35 @@ impl HostMetricsRepository {
             appended.rows += name.rows as usize;
             appended.files.push(path);
         }
-        Ok(appended)
+        Ok(())
     }
 
     fn stage(
         &self,
         date: NaiveDate,
         mut samples: Vec<HostMetricsSample>,
-    ) -> Result<(StagedFile, SampleFileName), RepositoryError> {
+    ) -> Result<StagedSamples, RepositoryError> {
         samples.sort_by(|one, other| (&one.host_id, one.as_of).cmp(&(&other.host_id, other.as_of)));
         let times = || samples.iter().map(|sample| sample.as_of.timestamp_micros());
         let range = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
         let name = SampleFileName::covering(single_host(&samples), range, samples.len() as u64);
         let path = self.store.lake().staging().new_path("")?;
         let (file, _) = stage(&self.store, path, date, &frame_from_rows(&samples), Vec::new())?;
-        Ok((file, name))
+        Ok(StagedSamples { date, file, name })
     }
 }
 
-/// Applies the data-quality rules; what passes is grouped by UTC date.
-fn accept(
-    samples: &[HostMetricsSample],
-    appended: &mut Appended,
-) -> BTreeMap<NaiveDate, Vec<HostMetricsSample>> {
-    let mut dates: BTreeMap<NaiveDate, Vec<HostMetricsSample>> = BTreeMap::new();
+/// Samples of one date, complete but for their place.
+#[derive(Debug)]
+pub(crate) struct StagedSamples {
+    date: NaiveDate,
+    file: StagedFile,
+    name: SampleFileName,
+}
+
+/// Applies the data-quality rules; returns what passes.
+pub(crate) fn accept(samples: &[HostMetricsSample], appended: &mut Appended) -> Vec<HostMetricsSample> {
+    let mut accepted = Vec::with_capacity(samples.len());
     for sample in samples {
         let (host_id, as_of) = (&sample.host_id, sample.as_of);
         let mut sample = sample.clone();
@@ -122,7 +146,7 @@ fn accept(
                     tracing::warn!(host_id, %as_of, %violation, "value stored as null");
                     appended.nulled.push(Nulled { host_id: host_id.clone(), as_of, violation });
                 }
-                dates.entry(as_of.date_naive()).or_default().push(sample);
+                accepted.push(sample);
             }
             Err(violation) => {
                 tracing::warn!(host_id, %as_of, %violation, "sample refused");
@@ -130,7 +154,7 @@ fn accept(
             }
         }
     }
-    dates
+    accepted
 }
 
 /// The host of sorted samples, if all are of one.

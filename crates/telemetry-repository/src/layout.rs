@@ -19,6 +19,8 @@ pub(crate) const TRASH: &str = ".trash";
 pub(crate) const QUARANTINE: &str = ".quarantine";
 /// What programs remember between runs, and locks.
 pub(crate) const STATE: &str = ".state";
+/// Where samples wait that are not published yet.
+pub(crate) const SPOOL: &str = ".spool";
 /// In [`STATE`], what belongs to no host: `@` occurs in no host identifier.
 pub(crate) const STATE_OF_LAKE: &str = "@lake";
 /// The host part of the name of a file with several hosts.
