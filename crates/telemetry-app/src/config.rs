@@ -8,6 +8,7 @@ use telemetry_provider::{ProviderConfig, ProviderSection, RaspberryPiSection};
 use telemetry_rollup_engine::RollupConfig;
 use telemetry_schema::HostId;
 
+use crate::collect::CollectSection;
 use crate::paths;
 use crate::retention::{CompactSection, RetentionSection};
 
@@ -36,6 +37,8 @@ pub struct TelemetryConfig {
     pub lake: PathBuf,
     /// Logging.
     pub log: LogConfig,
+    /// When samples are published.
+    pub collect: CollectSection,
     /// When files are merged.
     pub compact: CompactSection,
     /// How long dates are kept.
@@ -82,6 +85,7 @@ impl Default for TelemetryConfig {
             network_interface: None,
             lake: paths::default_lake(),
             log: LogConfig::default(),
+            collect: CollectSection::default(),
             compact: CompactSection::default(),
             retention: RetentionSection::default(),
             provider: ProviderSection::default(),

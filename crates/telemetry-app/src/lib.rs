@@ -2,6 +2,7 @@
 //! only; libraries take plain values.
 
 mod alerts;
+mod collect;
 mod config;
 mod exit;
 mod flags;
@@ -12,6 +13,7 @@ mod output;
 mod paths;
 mod retention;
 
+pub use collect::{CollectSection, Durability};
 pub use config::{LogConfig, LogLevel, TelemetryConfig};
 pub use exit::{Exit, main_with};
 pub use flags::{CommonFlags, PrintFormat};

@@ -12,9 +12,12 @@ Examples:
   telemetry-collect --samples 6 --interval 10s
       The line for cron, once a minute: the first sample at once, the others at :10, :20, ...
   telemetry-collect --watch
-      As a service: samples until SIGTERM or Ctrl-C, publishes every minute.
+      As a service: samples until SIGTERM or Ctrl-C, publishes every minute, or as often as the
+      key publish_interval_minutes of the section collect says.
   telemetry-collect --print table
       Also shows the sample.
+  telemetry-collect --publish
+      Publishes what waits in the spool (publish_interval_minutes), without sampling.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not be read or stored;
 75 another collector of this host is at work; 78 bad configuration.";
@@ -31,9 +34,12 @@ pub struct Args {
     /// Time between samples, in whole seconds [default: sample_interval_seconds]
     #[arg(long, value_name = "DURATION", value_parser = whole_seconds, conflicts_with = "sample_interval_seconds")]
     pub interval: Option<u32>,
-    /// Sample until SIGTERM or Ctrl-C; publish every minute and at the end
+    /// Sample until SIGTERM or Ctrl-C; publish every minute and at the end, if nothing else is configured
     #[arg(long, conflicts_with = "samples")]
     pub watch: bool,
+    /// Publish the samples that wait in the spool, and take none
+    #[arg(long, conflicts_with_all = ["samples", "interval", "watch", "print"])]
+    pub publish: bool,
     /// Show the samples on standard output
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub print: Option<PrintFormat>,

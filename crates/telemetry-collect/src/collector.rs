@@ -1,24 +1,22 @@
-//! A run: samples by the schedule, published together.
+//! A run: samples by the schedule, stored together.
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
-use telemetry_app::{Exit, PrintFormat, print_rows, with_lake_hint};
+use chrono::{DateTime, TimeDelta, Utc};
+use telemetry_app::{Exit, PrintFormat, print_rows};
 use telemetry_provider::Sampler;
-use telemetry_repository::{Appended, Lake};
-use telemetry_schema::{HostId, HostMetricsSample, missing_required};
+use telemetry_schema::{HostMetricsSample, missing_required};
 
-use crate::CPU_STATE;
 use crate::schedule::Schedule;
 use crate::stop::Stop;
+use crate::store::Store;
 
 /// How many samples wait in memory while the lake cannot be written: a day's at the usual interval.
 const MOST_PENDING: usize = 8_640;
 
 pub(crate) struct Collector {
     sampler: Sampler,
-    lake: Lake,
-    host_id: HostId,
+    store: Store,
     print: Option<PrintFormat>,
     pending: VecDeque<HostMetricsSample>,
     /// Required columns that the last sample lacked.
@@ -28,11 +26,10 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(sampler: Sampler, lake: Lake, host_id: HostId, print: Option<PrintFormat>) -> Self {
+    pub(crate) fn new(sampler: Sampler, store: Store, print: Option<PrintFormat>) -> Self {
         Self {
             sampler,
-            lake,
-            host_id,
+            store,
             print,
             pending: VecDeque::new(),
             missing: Vec::new(),
@@ -41,9 +38,10 @@ impl Collector {
         }
     }
 
-    /// Samples until the schedule ends or somebody stops the run, and publishes everything.
+    /// Samples until the schedule ends or somebody stops the run, and stores everything.
     pub(crate) fn run(&mut self, schedule: &Schedule, stop: &Stop) -> anyhow::Result<Exit> {
-        let is_endless = schedule.samples().is_none();
+        let by_the_minute = schedule.samples().is_none() || self.store.wants_each_minute();
+        self.store.publish_if_due(Utc::now(), TimeDelta::zero());
         if let Some(window) = self.sampler.prime() {
             self.is_stopped = stop.wait(window);
         }
@@ -54,14 +52,20 @@ impl Collector {
             taken += 1;
             let now = Utc::now();
             let Some(wait) = schedule.wait(taken, last, now) else { break };
-            if is_endless && self.oldest().is_some_and(|oldest| schedule.is_minute_over(oldest, now, wait)) {
-                self.publish_or_keep();
+            let is_minute_over =
+                || self.oldest().is_some_and(|oldest| schedule.is_minute_over(oldest, now, wait));
+            if self.store.wants_each_sample() || by_the_minute && is_minute_over() {
+                self.store_or_keep();
+                self.store.publish_if_due(now, TimeDelta::from_std(wait).unwrap_or_default());
             }
-            // Publishing took part of the wait.
+            // Storing took part of the wait.
             let spent = (Utc::now() - now).to_std().unwrap_or_default();
             self.is_stopped = stop.wait(wait.saturating_sub(spent));
         }
-        self.publish()?;
+        self.store_pending()?;
+        // The next run's first sample follows after the interval.
+        self.store.publish_if_due(Utc::now(), schedule.interval());
+        self.is_incomplete |= self.store.is_incomplete;
         Ok(self.exit(schedule, taken))
     }
 
@@ -102,56 +106,26 @@ impl Collector {
         }
     }
 
-    /// A service outlives a lake that cannot be written for a while.
-    fn publish_or_keep(&mut self) {
-        if let Err(error) = self.publish() {
+    /// A run outlives a lake that cannot be written for a while.
+    fn store_or_keep(&mut self) {
+        if let Err(error) = self.store_pending() {
             let error = format!("{error:#}");
-            tracing::error!(
-                error,
-                waiting = self.pending.len(),
-                "samples cannot be published, trying again in a minute"
-            );
+            let waiting = self.pending.len();
+            tracing::error!(error, waiting, "samples cannot be stored, trying again in a minute");
         }
     }
 
-    fn publish(&mut self) -> anyhow::Result<()> {
+    fn store_pending(&mut self) -> anyhow::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let samples = self.pending.make_contiguous();
-        let appended = self.lake.host_metrics().append(samples).map_err(with_lake_hint)?;
-        self.is_incomplete |= !appended.refused.is_empty();
-        report(&appended);
-        self.keep_baseline();
+        let baseline = self.sampler.cpu_baseline().map(|baseline| serde_json::to_string(&baseline));
+        let baseline = baseline.transpose()?;
+        self.store.store(self.pending.make_contiguous(), baseline.as_deref())?;
         if let Some(format) = self.print {
             print_rows(self.pending.make_contiguous(), format)?;
         }
         self.pending.clear();
         Ok(())
-    }
-
-    /// The next run measures the processor since this one.
-    fn keep_baseline(&self) {
-        let Some(baseline) = self.sampler.cpu_baseline() else { return };
-        let saved = serde_json::to_string(&baseline)
-            .map_err(anyhow::Error::from)
-            .and_then(|text| Ok(self.lake.save_state(&self.host_id, CPU_STATE, &text)?));
-        if let Err(error) = saved {
-            tracing::warn!(error = format!("{error:#}"), "reading cannot be kept for the next run");
-        }
-    }
-}
-
-fn report(appended: &Appended) {
-    for refused in &appended.refused {
-        let as_of = refused.as_of.to_rfc3339();
-        tracing::error!(host_id = refused.host_id, as_of, reason = %refused.violation, "sample refused");
-    }
-    for nulled in &appended.nulled {
-        let as_of = nulled.as_of.to_rfc3339();
-        tracing::warn!(host_id = nulled.host_id, as_of, reason = %nulled.violation, "value stored as null");
-    }
-    for file in &appended.files {
-        tracing::info!(path = %file.display(), rows = appended.rows, "samples published");
     }
 }

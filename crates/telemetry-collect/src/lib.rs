@@ -4,6 +4,7 @@ mod args;
 mod collector;
 mod schedule;
 mod stop;
+mod store;
 
 use std::process::ExitCode;
 
@@ -11,13 +12,13 @@ use chrono::Utc;
 use clap::CommandFactory;
 use telemetry_app::{Exit, Loaded, holder, main_with, with_lake_hint};
 use telemetry_provider::{CpuBaseline, ProviderSettings, Sampler, Stamp};
-use telemetry_repository::Lake;
 use telemetry_schema::HostId;
 
 pub use args::Args;
 use collector::Collector;
 use schedule::Schedule;
 use stop::Stop;
+use store::Store;
 
 /// Name of the state in which a run leaves its last reading of the processor for the next run.
 const CPU_STATE: &str = "cpu";
@@ -44,9 +45,13 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let _lock = lake.lock_collector(&host_id, &holder(started)).map_err(with_lake_hint)?;
     lake.clean_staging(started).map_err(with_lake_hint)?;
 
-    let sampler = sampler(&args, &loaded, &lake, host_id.clone())?;
+    if args.publish {
+        return store::publish_waiting(&lake, &host_id);
+    }
+    let store = Store::open(lake, host_id.clone(), loaded.config.collect.clone())?;
+    let sampler = sampler(&args, &loaded, store.baseline()?, host_id)?;
     let interval_seconds = args.interval_seconds(&loaded.config);
-    let mut collector = Collector::new(sampler, lake, host_id, args.print);
+    let mut collector = Collector::new(sampler, store, args.print);
     let schedule = if args.watch {
         Schedule::endless(interval_seconds)
     } else {
@@ -55,7 +60,12 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     collector.run(&schedule, &stop)
 }
 
-fn sampler(args: &Args, loaded: &Loaded, lake: &Lake, host_id: HostId) -> anyhow::Result<Sampler> {
+fn sampler(
+    args: &Args,
+    loaded: &Loaded,
+    baseline: Option<String>,
+    host_id: HostId,
+) -> anyhow::Result<Sampler> {
     let config = &loaded.config;
     let settings = ProviderSettings {
         disk_mount: config.disk_mount.clone(),
@@ -64,7 +74,7 @@ fn sampler(args: &Args, loaded: &Loaded, lake: &Lake, host_id: HostId) -> anyhow
         config: config.providers(),
         ..ProviderSettings::default()
     };
-    let baseline = lake.load_state(&host_id, CPU_STATE)?.and_then(|text| read_baseline(&text));
+    let baseline = baseline.and_then(|text| read_baseline(&text));
     let stamp = Stamp {
         host_id,
         run_id: args.run_id.clone(),

@@ -3,4 +3,5 @@
 
 mod collect;
 mod configuration;
+mod spool;
 mod support;
