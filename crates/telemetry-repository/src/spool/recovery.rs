@@ -39,6 +39,8 @@ pub(super) struct Stored {
 struct Scanned {
     index: usize,
     last: Option<Last>,
+    /// Whether something is in it, but no whole frame.
+    is_destroyed: bool,
     frames: Vec<(u32, Stored)>,
 }
 
@@ -107,6 +109,9 @@ fn assemble(found: Found, columns: &[String]) -> (State, Contents) {
     // A frame in a segment that is older than the newest one says nothing of the end.
     let last = last.filter(|last| newest.is_none_or(|(_, header)| last.sequence >= header.first));
     let mut first: Vec<Option<u64>> = headers.iter().map(|header| Some(header.as_ref()?.first)).collect();
+    // A header that cannot be read is by itself what a power cut leaves of a segment that was begun.
+    let destroyed =
+        scanned.iter().filter(|scanned| scanned.is_destroyed).map(|scanned| scanned.index).collect();
     let mut frames = BTreeMap::new();
     for Scanned { index, frames: found, .. } in scanned {
         let found = found.into_iter().filter(|(_, frame)| frame.sequence >= released);
@@ -119,7 +124,7 @@ fn assemble(found: Found, columns: &[String]) -> (State, Contents) {
     let begun = newest.map_or(0, |(_, header)| header.first);
     let (lost, next) = gaps(released, frames.keys().copied(), begun);
     let next = last.map_or(next, |last| next.max(last.sequence.saturating_add(1)));
-    let damaged = damaged(&first, &lost, unreadable);
+    let damaged = damaged(&first, &lost, destroyed);
     let announced = frames.values().filter(|frame| frame.kind == Kind::Publishing);
     let announced = announced.filter_map(|frame| u64_at(&frame.payload, 0)).max().unwrap_or(0);
     let (current, position) = match (last, newest) {
@@ -137,7 +142,7 @@ fn assemble(found: Found, columns: &[String]) -> (State, Contents) {
         released,
         dropped: last.map(|last| last.dropped).or(newest.map(|(_, header)| header.dropped)).unwrap_or(0),
         // Damage may have swallowed the word that something is published.
-        unsure: if damaged.is_empty() { announced.min(next) } else { next },
+        unsure: if damaged.is_empty() && unreadable.is_empty() { announced.min(next) } else { next },
     };
     (state, Contents { frames: frames.into_values().collect(), lost, damaged })
 }
@@ -167,8 +172,8 @@ fn gaps(released: u64, frames: impl Iterator<Item = u64>, begun: u64) -> (Vec<Ra
     (lost, expected)
 }
 
-fn damaged(first: &[Option<u64>], lost: &[Range<u64>], unreadable: Vec<usize>) -> Vec<usize> {
-    let mut damaged = unreadable;
+fn damaged(first: &[Option<u64>], lost: &[Range<u64>], destroyed: Vec<usize>) -> Vec<usize> {
+    let mut damaged = destroyed;
     for (index, begin) in first.iter().enumerate() {
         let Some(begin) = begin else { continue };
         let end = first.iter().flatten().filter(|later| *later > begin).min().copied().unwrap_or(u64::MAX);
@@ -185,12 +190,14 @@ fn scan(system: &dyn FileSystem, file: &File, index: usize, header: Option<&Head
     let mut bytes = vec![0; SEGMENT_BYTES];
     read_all_at(system, file, &mut bytes, offset(index, 0))?;
     let first = header.map_or(0, |header| header.first);
-    let mut scanned = Scanned { index, last: None, frames: Vec::new() };
+    let mut scanned = Scanned { index, last: None, is_destroyed: false, frames: Vec::new() };
     for (end, frame) in frames(&bytes, HEADER_BYTES, first, header.map(|header| header.id)) {
         let Frame { kind, sequence, released, dropped, rows, reports, columns, payload, .. } = frame;
         scanned.last = Some(Last { index, sequence, released, dropped, end });
         let payload = payload.to_vec();
         scanned.frames.push((columns, Stored { kind, sequence, rows, reports, columns: None, payload }));
     }
+    scanned.is_destroyed =
+        scanned.frames.is_empty() && header.is_none() && bytes[HEADER_BYTES..].iter().any(|byte| *byte != 0);
     Ok(scanned)
 }
