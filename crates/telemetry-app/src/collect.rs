@@ -60,6 +60,6 @@ mod tests {
             let error = read(&format!("publish_interval_minutes = {wrong}")).unwrap_err();
             assert_eq!(error, "expected minutes from 0 to 60", "{wrong}");
         }
-        assert!(read("durability = \"hour\"").unwrap_err().contains("`sample`, `minute` or `publish`"));
+        assert!(read("durability = \"hour\"").unwrap_err().contains("`sample`, `minute`, `publish`"));
     }
 }

@@ -209,6 +209,16 @@ fn a_full_file_system_has_no_room_for_a_new_spool_but_for_an_old_one() {
 }
 
 #[test]
+fn short_and_interrupted_writes_make_whole_frames() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("lake");
+    let system = Faulty { space: SMALL, short_writes: Some(700), ..Faulty::default() };
+    minute(&Lake::with_file_system(&root, Arc::new(system)), 0).1.unwrap();
+    assert_eq!(silver(&root), [0, 5, 10, 15]);
+    assert!(Lake::new(&root).open_spool(&host()).unwrap().damage().is_empty());
+}
+
+#[test]
 fn all_names_of_columns_fit_a_header() {
     let names: usize = HOST_METRICS.columns.iter().map(|column| column.name.len() + 1).sum();
     assert!(names < segment::HEADER_BYTES / 2, "{names}");
