@@ -117,6 +117,27 @@ fn what_is_due_is_published_before_the_first_sample() {
     assert_eq!((world.samples().0.len(), world.spool().waiting().samples), (5, 0));
 }
 
+#[test]
+fn damage_is_named_and_the_rest_is_published() {
+    wait_for_the_hour_to_pass();
+    let world = World::new();
+    let seeded: Vec<_> = (0..3).map(|n| world.seed(n)).collect();
+    let journal = world.lake().join(".spool/pi/journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let frames: Vec<_> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"TMf1")).collect();
+    bytes[frames[1] + 70] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    let got = world.run_with_interval("60", &[]);
+    assert_eq!(got.code, 3, "{}", got.stderr);
+    let parts =
+        ["spool is damaged, the rest of it is kept", ".quarantine/.spool/pi/segment-0-", "lost_frames=1"];
+    assert!(parts.iter().all(|part| got.stderr.contains(part)), "{}", got.stderr);
+    let published: Vec<_> = world.samples().0.iter().map(|sample| sample.as_of).collect();
+    assert_eq!(published, [seeded[0], seeded[2]]);
+    let again = world.run_with_interval("60", &[]);
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""), "told twice");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_service_that_is_told_to_end_leaves_its_samples_in_the_spool() {

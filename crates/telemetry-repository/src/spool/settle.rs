@@ -29,6 +29,9 @@ impl Spool {
     /// again, also by another process.
     pub fn publish(&mut self) -> Result<Appended, RepositoryError> {
         let contents = self.journal.contents()?;
+        if contents.frames.iter().all(|frame| frame.kind != Kind::Rows) {
+            return Ok(Appended::default());
+        }
         let up_to = self.journal.state().next;
         let unsure = self.journal.state().unsure;
         let (mut rows, mut doubtful) = (Vec::new(), Vec::new());
@@ -43,9 +46,6 @@ impl Spool {
                     );
                 }
             }
-        }
-        if rows.is_empty() && doubtful.is_empty() {
-            return Ok(Appended::default());
         }
         let mut unpublished = self.without_published(doubtful)?;
         unpublished.append(&mut rows);

@@ -209,6 +209,20 @@ fn a_full_file_system_has_no_room_for_a_new_spool_but_for_an_old_one() {
 }
 
 #[test]
+fn what_cannot_be_read_does_not_wait_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let lake = Lake::new(directory.path().join("lake"));
+    let mut spool = lake.open_spool(&host()).unwrap();
+    let unreadable = Entry { kind: Kind::Rows, rows: 2, reports: 0, payload: vec![99] };
+    spool.journal.append(&[unreadable], true).unwrap();
+    drop(spool);
+    let mut spool = lake.open_spool(&host()).unwrap();
+    assert_eq!(spool.waiting().samples, 2);
+    assert_eq!(spool.publish().unwrap(), Appended::default());
+    assert_eq!(lake.open_spool(&host()).unwrap().waiting(), Waiting::default());
+}
+
+#[test]
 fn short_and_interrupted_writes_make_whole_frames() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("lake");
