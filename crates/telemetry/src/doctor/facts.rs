@@ -40,6 +40,8 @@ impl Facts {
 pub(crate) struct Configuration {
     pub(crate) is_enabled: bool,
     pub(crate) sample_interval_seconds: u32,
+    /// Minutes that samples may wait in the spool.
+    pub(crate) publish_interval_minutes: u32,
     /// The lake's parents are made by the collector.
     pub(crate) is_default_lake: bool,
     /// The flags that other programs need to work on the same lake: ` --lake /mnt/lake`.

@@ -57,6 +57,7 @@ pub(super) fn facts(
     let configuration = Configuration {
         is_enabled: config.enabled,
         sample_interval_seconds: config.sample_interval_seconds,
+        publish_interval_minutes: config.collect.publish_interval_minutes,
         is_default_lake: loaded.origin("lake") == Origin::Default,
         flags: flags(common),
         settings: settings.collect(),

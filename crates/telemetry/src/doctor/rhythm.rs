@@ -44,7 +44,8 @@ pub(super) struct Rhythm {
 }
 
 impl Rhythm {
-    pub(super) fn of(runs: &[Run], interval: TimeDelta) -> Self {
+    /// `waits` is how long samples are configured to wait for their publication.
+    pub(super) fn of(runs: &[Run], interval: TimeDelta, waits: TimeDelta) -> Self {
         let mut steps: Vec<Gap> = Vec::new();
         let mut until: Option<DateTime<Utc>> = None;
         for run in runs {
@@ -65,7 +66,7 @@ impl Rhythm {
         Self {
             coverage: coverage(runs, &gaps, interval),
             gaps,
-            overdue: (length + usual) * LATE_RUNS + LATENESS,
+            overdue: (length.max(waits) + usual) * LATE_RUNS + LATENESS,
         }
     }
 }
@@ -97,7 +98,7 @@ mod tests {
 
     /// Lengths of the gaps and age from which on a run is overdue, in seconds.
     fn rhythm(runs: &[Run], interval_seconds: i64) -> (Vec<i64>, i64) {
-        let rhythm = Rhythm::of(runs, TimeDelta::seconds(interval_seconds));
+        let rhythm = Rhythm::of(runs, TimeDelta::seconds(interval_seconds), TimeDelta::zero());
         let gaps = rhythm.gaps.iter().map(|gap| gap.length().num_seconds());
         (gaps.collect(), rhythm.overdue.num_seconds())
     }
@@ -116,6 +117,12 @@ mod tests {
             rhythm(&minutes(|minute| [3, 4, 20, 21, 22].contains(&minute)), 10),
             (vec![190, 130], 240)
         );
+    }
+
+    #[test]
+    fn samples_that_wait_for_their_publication_are_not_overdue() {
+        let hourly = Rhythm::of(&minutes(|_| false), TimeDelta::seconds(10), TimeDelta::hours(1));
+        assert!(hourly.overdue > TimeDelta::hours(2), "{}", hourly.overdue);
     }
 
     #[test]
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn coverage_leaves_gaps_out() {
-        let coverage = |runs: &[Run]| Rhythm::of(runs, TimeDelta::seconds(10)).coverage;
+        let coverage = |runs: &[Run]| Rhythm::of(runs, TimeDelta::seconds(10), TimeDelta::zero()).coverage;
         let near =
             |coverage: Option<f64>, expected: f64| coverage.is_some_and(|c| (c - expected).abs() < 0.02);
         assert!(near(coverage(&minutes(|_| false)), 1.0));

@@ -32,7 +32,10 @@ pub(super) fn is_overdue(facts: &Facts, samples: &SampleFacts) -> bool {
 }
 
 fn rhythm(facts: &Facts, samples: &SampleFacts) -> Rhythm {
-    Rhythm::of(&samples.runs, TimeDelta::seconds(facts.configuration.sample_interval_seconds.into()))
+    let configuration = &facts.configuration;
+    let interval = TimeDelta::seconds(configuration.sample_interval_seconds.into());
+    let waits = TimeDelta::minutes(configuration.publish_interval_minutes.into());
+    Rhythm::of(&samples.runs, interval, waits)
 }
 
 fn last(facts: &Facts, samples: &SampleFacts, rhythm: &Rhythm) -> Finding {

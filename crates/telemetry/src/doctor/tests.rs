@@ -45,6 +45,7 @@ fn healthy() -> Facts {
         configuration: Configuration {
             is_enabled: true,
             sample_interval_seconds: 10,
+            publish_interval_minutes: 0,
             is_default_lake: false,
             flags: " --config /etc/t.toml".to_owned(),
             settings: vec![("lake = \"/lake\"".to_owned(), "/etc/telemetry/telemetry.toml".to_owned())],
