@@ -3,13 +3,14 @@
 import datetime
 import json
 import shutil
+import subprocess
 
 import duckdb
 import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
-from conftest import CONTRACT, GOLD, ROOT, SILVER, files, run, snippet
+from conftest import CONTRACT, GOLD, PROGRAMS, ROOT, SILVER, environment, files, run, snippet
 
 ADDED = "added_by_a_newer_version"
 
@@ -112,6 +113,19 @@ def test_footers_say_what_the_file_is(collected, views, dataset):
         found = views.execute(range_query, [str(file)]).fetchone()
         keys = ("telemetry.rows", "telemetry.time_min_us", "telemetry.time_max_us")
         assert found == tuple(int(footer[key]) for key in keys)
+
+
+def test_a_clock_that_is_not_set_makes_no_date(tmp_path):
+    faketime = shutil.which("faketime") or pytest.fail("faketime is missing: apt-get install faketime")
+    lake = tmp_path / "lake"
+    done = subprocess.run(
+        [faketime, "-f", "@1970-01-01 00:10:00", PROGRAMS / "telemetry-collect"],
+        env=environment(lake),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and "by a clock that is set" in done.stderr, done.stderr
+    assert not list(lake.rglob("date=*"))
 
 
 def test_an_empty_lake_has_empty_views(tmp_path):

@@ -23,6 +23,11 @@ const PORTABLE: [Make; 4] = [
     |root| Box::new(ProcessProvider::new(root)),
 ];
 
+/// An instant that a clock can say.
+fn instant() -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
 #[cfg(target_os = "linux")]
 fn all() -> Vec<Make> {
     use telemetry_provider::linux::{self, Tree};
@@ -55,7 +60,7 @@ fn rows(provider: Box<dyn SystemMetricsProvider>) -> [HostMetricsSample; 2] {
     let composite = CompositeProvider::new(vec![provider], DEADLINE);
     let mut sampler = Sampler::from_composite(composite, stamp());
     sampler.prime();
-    [sampler.sample(DateTime::UNIX_EPOCH), sampler.sample(DateTime::UNIX_EPOCH)]
+    [sampler.sample(instant()), sampler.sample(instant())]
 }
 
 fn check_rules(name: &str, mut row: HostMetricsSample) {
@@ -93,7 +98,7 @@ fn an_empty_tree_gives_no_reading_and_no_panic() {
         let readings = provider.collect();
         if name.starts_with("linux") || name == "raspberry-pi" {
             let mut row = Sampler::from_composite(CompositeProvider::new(Vec::new(), DEADLINE), stamp())
-                .sample(DateTime::UNIX_EPOCH);
+                .sample(instant());
             let before = row.clone();
             readings.apply_to(&mut row);
             assert_eq!(row, before, "{name}");
@@ -114,7 +119,7 @@ fn required_columns_are_complete_on_this_machine() {
     let mut sampler = Sampler::new(&settings, stamp(), None);
     // The one place that waits: the kernel's counters have to move for a share to exist.
     std::thread::sleep(sampler.prime().unwrap_or_default());
-    let row = sampler.sample(DateTime::UNIX_EPOCH);
+    let row = sampler.sample(instant());
     assert_eq!(missing_required(&row), Vec::<&str>::new());
     assert!(row.process_rss_mb.is_some_and(|mb| mb > 0), "{:?}", row.to_row());
     assert!(row.process_cpu_pct.is_some());
@@ -138,7 +143,7 @@ fn a_baseline_of_this_boot_spares_the_wait() {
     baseline.counters.idle = baseline.counters.idle.saturating_sub(100);
     let mut second = Sampler::new(&settings, stamp(), Some(baseline.clone()));
     assert_eq!(second.prime(), None);
-    let row = second.sample(DateTime::UNIX_EPOCH);
+    let row = second.sample(instant());
     assert!(row.cpu_pct.is_some() && row.cpu_interval_seconds.is_some_and(|seconds| seconds >= 1.0));
     assert_ne!(second.cpu_baseline(), Some(baseline.clone()));
 

@@ -39,6 +39,11 @@ enum Kind {
     Rebuilt,
 }
 
+/// An instant that a clock can say.
+fn instant() -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
 #[test]
 fn fixture_machines_give_the_expected_rows() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/provider");
@@ -110,7 +115,7 @@ fn sample(case: &Path) -> HostMetricsSample {
     let stamp =
         Stamp { host_id: HostId::parse("fixture").unwrap(), run_id: None, sample_interval_seconds: 10 };
     let mut sampler = Sampler::new(&settings, stamp, fixture.baseline);
-    sampler.sample(DateTime::UNIX_EPOCH)
+    sampler.sample(instant())
 }
 
 fn read_toml<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, String> {

@@ -143,7 +143,7 @@ pub(crate) fn accept(samples: &[HostMetricsSample], appended: &mut Appended) -> 
         match validate(&mut sample) {
             Ok(violations) => {
                 for violation in violations {
-                    tracing::warn!(host_id, %as_of, %violation, "value stored as null");
+                    tracing::debug!(host_id, %as_of, %violation, "value stored as null");
                     appended.nulled.push(Nulled { host_id: host_id.clone(), as_of, violation });
                 }
                 accepted.push(sample);

@@ -241,6 +241,9 @@ pub enum Rule {
     HexWord,
     /// An instant from 1970 to 9999, so that it has a date directory.
     Instant,
+    /// The instant of a measurement, from 2026 on: an earlier clock is one that is not set yet, as that
+    /// of a machine without a battery between its start and its first contact with a time server.
+    Measured,
 }
 
 impl fmt::Display for Rule {
@@ -252,6 +255,7 @@ impl fmt::Display for Rule {
             Rule::HostId => f.write_str(crate::host_id::PATTERN),
             Rule::HexWord => f.write_str("0x and hexadecimal digits"),
             Rule::Instant => f.write_str("year 1970..9999"),
+            Rule::Measured => f.write_str("year 2026..9999, by a clock that is set"),
         }
     }
 }

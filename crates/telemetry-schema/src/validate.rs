@@ -77,9 +77,13 @@ fn passes(rule: Rule, value: &Value<'_>) -> bool {
             .strip_prefix("0x")
             .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit())),
         (Rule::Instant, Value::TimestampUs(us)) => (0..INSTANT_END_US).contains(us),
-        (Rule::HostId | Rule::HexWord | Rule::Instant, _) => false,
+        (Rule::Measured, Value::TimestampUs(us)) => (FIRST_MEASURED_US..INSTANT_END_US).contains(us),
+        (Rule::HostId | Rule::HexWord | Rule::Instant | Rule::Measured, _) => false,
     }
 }
+
+/// 2026-01-01, before the first release.
+const FIRST_MEASURED_US: i64 = 1_767_225_600_000_000;
 
 /// 10000-01-01, the first instant without a date directory of four digits for the year.
 const INSTANT_END_US: i64 = 253_402_300_800_000_000;

@@ -101,7 +101,7 @@ fn later_readings_win_value_by_value() {
 #[test]
 fn a_required_value_that_breaks_its_rule_refuses_the_row() {
     type Spoil = fn(&mut HostMetricsSample);
-    let cases: [(Spoil, &str); 6] = [
+    let cases: [(Spoil, &str); 7] = [
         (|row| row.cpu_pct = Some(100.01), "cpu_pct = 100.01 breaks the rule 0..100"),
         (|row| row.cpu_pct = Some(f64::NAN), "cpu_pct = NaN breaks the rule 0..100"),
         (|row| row.ram_used_mb = Some(-1), "ram_used_mb = -1 breaks the rule >= 0"),
@@ -110,6 +110,10 @@ fn a_required_value_that_breaks_its_rule_refuses_the_row() {
         (
             |row| row.host_id = "../x".into(),
             "host_id = \"../x\" breaks the rule [A-Za-z0-9][A-Za-z0-9._-]{0,62} without `__`",
+        ),
+        (
+            |row| row.as_of = "2025-12-31T23:59:59.999Z".parse().unwrap(),
+            "as_of = 2025-12-31T23:59:59.999+00:00 breaks the rule year 2026..9999, by a clock that is set",
         ),
     ];
     for (spoil, message) in cases {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::Rule::{Any, AtLeast, HexWord, HostId, Instant, Within};
+use crate::Rule::{Any, AtLeast, HexWord, HostId, Measured, Within};
 
 crate::table::measured_dataset! {
     /// One row per sample per host, append-only.
@@ -34,7 +34,7 @@ crate::table::measured_dataset! {
     }
 
     /// The real instant of the sample, rounded to the millisecond.
-    as_of: DateTime<Utc>, Key, Label, None, Instant, stamped;
+    as_of: DateTime<Utc>, Key, Label, None, Measured, stamped;
     /// Stable identifier of the host; the host name unless configured.
     host_id: String, Key, Label, None, HostId, stamped;
     /// Operating system: `linux`, `windows`.
