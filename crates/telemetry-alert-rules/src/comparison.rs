@@ -6,6 +6,7 @@ use telemetry_schema::{Column, Rule as QualityRule, Unit};
 use crate::error::RuleError;
 use crate::keys::Keys;
 use crate::kind::Columns;
+use crate::machine::Reading;
 use crate::ticks::HostTicks;
 
 /// `>`, `>=`, `<`, `<=`.
@@ -61,6 +62,10 @@ impl Comparison {
             ));
         }
         Ok(Self { op, fire, clear })
+    }
+
+    pub(crate) fn reading(&self, value: f64) -> Reading {
+        Reading::new(value, self.fires(value), self.clears(value))
     }
 
     pub(crate) fn fires(&self, value: f64) -> bool {

@@ -9,7 +9,7 @@ use telemetry_schema::Column;
 
 pub(crate) use forecast::LEAST_POINTS;
 
-use crate::comparison::Quantity;
+use crate::comparison::{Comparison, Operand, Quantity};
 use crate::error::RuleError;
 use crate::keys::Keys;
 use crate::machine::{Machine, Reading};
@@ -41,6 +41,18 @@ pub(crate) struct Subject {
     /// What the value is compared with: to fire, and to clear.
     pub(crate) threshold: f64,
     pub(crate) clear: f64,
+}
+
+impl Subject {
+    /// Of a rule that compares a column, or what is made of it.
+    fn compared(operand: &Operand, comparison: &Comparison) -> Self {
+        Self {
+            column: Some(operand.column),
+            quantity: operand.quantity(),
+            threshold: comparison.fire,
+            clear: comparison.clear,
+        }
+    }
 }
 
 /// Which instants are new to a host's rules.

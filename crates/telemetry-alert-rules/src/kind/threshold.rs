@@ -4,7 +4,7 @@ use super::{Columns, KindOfRule, Subject, Walk, walk_ticks};
 use crate::comparison::{Comparison, Operand};
 use crate::error::RuleError;
 use crate::keys::Keys;
-use crate::machine::{Machine, Reading};
+use crate::machine::Machine;
 use crate::rule::Rule;
 use crate::rule_set::Settings;
 use crate::ticks::HostTicks;
@@ -21,12 +21,7 @@ impl KindOfRule for Threshold {
     }
 
     fn subject(&self) -> Subject {
-        Subject {
-            column: Some(self.operand.column),
-            quantity: self.operand.quantity(),
-            threshold: self.comparison.fire,
-            clear: self.comparison.clear,
-        }
+        Subject::compared(&self.operand, &self.comparison)
     }
 
     fn lookback_us(&self) -> i64 {
@@ -36,7 +31,7 @@ impl KindOfRule for Threshold {
     fn walk(&self, rule: &Rule, ticks: &HostTicks<'_>, walk: Walk, machine: &mut Machine<'_>) {
         walk_ticks(rule, ticks, walk, machine, |index| {
             let value = self.operand.value(ticks, index)?;
-            Some(Reading::new(value, self.comparison.fires(value), self.comparison.clears(value)))
+            Some(self.comparison.reading(value))
         });
     }
 }
