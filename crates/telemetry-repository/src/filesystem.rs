@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::error::{IoContext as _, RepositoryError};
+
 /// What publishing leaves free for the rest of the system, or a 50th of a small file system.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 const RESERVE_DIVISOR: u64 = 50;
@@ -278,6 +280,17 @@ pub(crate) fn read_all_at(
         }
     }
     Ok(())
+}
+
+/// Creates a file in the place of one that an ended process left unfinished.
+pub(crate) fn create_anew(system: &dyn FileSystem, path: &Path) -> Result<File, RepositoryError> {
+    match system.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(RepositoryError::io("remove", path, error));
+        }
+        _ => {}
+    }
+    system.create_new(path).at("create", path)
 }
 
 /// Writes all of a buffer at that offset.

@@ -14,6 +14,9 @@ use crate::publish::{publish, stage};
 use crate::scan::DataFile;
 use crate::store::DatasetStore;
 
+/// Name of the state of the lake in which `telemetry-rollup` keeps where the alert rules stand.
+pub const ALERT_STATE: &str = "alerts";
+
 /// The alert events of one lake. Their files are named as those of samples of several hosts.
 #[derive(Debug, Clone)]
 pub struct HostAlertsRepository {

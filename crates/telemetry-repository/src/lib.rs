@@ -49,7 +49,7 @@ pub use error::RepositoryError;
 pub use filesystem::Space;
 pub use footer::{Footer, keys};
 pub use frame::{data_type, empty_frame, frame_from_rows, rows_from_frame};
-pub use host_alerts::HostAlertsRepository;
+pub use host_alerts::{ALERT_STATE, HostAlertsRepository};
 pub use host_metrics::{Appended, HostMetricsRepository, Nulled, Refused};
 pub use inspect::{LockState, Probe, Quarantined};
 pub use lake::Lake;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{IoContext as _, RepositoryError};
+use crate::filesystem::{create_anew, write_all_at};
 use crate::lake::Lake;
 use crate::lock::make_directories;
 
@@ -66,21 +67,8 @@ pub(crate) fn save_durably(lake: &Lake, path: &Path, text: &str) -> Result<(), R
     let directory = path.parent().unwrap_or(path);
     make_directories(system, lake.root(), directory)?;
     let new = path.with_extension("new");
-    match system.remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(RepositoryError::io("remove", &new, error));
-        }
-        _ => {}
-    }
-    let file = system.create_new(&new).at("create", &new)?;
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        match system.write(&file, rest) {
-            Ok(count) => rest = &rest[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(RepositoryError::io("write", &new, error)),
-        }
-    }
+    let file = create_anew(system, &new)?;
+    write_all_at(system, &file, text.as_bytes(), 0).at("write", &new)?;
     system.sync_file(&file).at("sync", &new)?;
     drop(file);
     system.rename(&new, path).at("replace", path)?;

@@ -12,15 +12,12 @@ use telemetry_alert_rules::{
     Alert, AlertState, Evaluation, Event, LOOK_BACK_US, Period, RuleSet, alerts, revised,
 };
 use telemetry_app::Exit;
-use telemetry_repository::{DataFile, DatasetStore, Lake, RepositoryError};
+use telemetry_repository::{ALERT_STATE, DataFile, DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::GRACE_US;
 use telemetry_schema::HostAlert;
 
 use crate::silver::start_of;
 use crate::ticks::{GoldFiles, Ticks, date_of, gold_files};
-
-/// Name of the state of the lake.
-const STATE: &str = "alerts";
 
 /// What the rules of a lake work on.
 pub(crate) struct Alerts<'a> {
@@ -226,7 +223,7 @@ impl<'a> Alerts<'a> {
     }
 
     fn load(&self) -> Option<Kept> {
-        let text = self.lake.load_rollup_state(STATE)?;
+        let text = self.lake.load_rollup_state(ALERT_STATE)?;
         serde_json::from_str(&text)
             .inspect_err(
                 |error| tracing::warn!(%error, "state of the alert rules cannot be read, evaluated again"),
@@ -238,7 +235,7 @@ impl<'a> Alerts<'a> {
         let gold = files.iter().map(|(date, file)| (*date, name_of(file))).collect();
         let kept = Kept { state, gold };
         let text = serde_json::to_string(&kept)?;
-        Ok(self.lake.save_rollup_state(STATE, &text)?)
+        Ok(self.lake.save_rollup_state(ALERT_STATE, &text)?)
     }
 }
 

@@ -4,7 +4,6 @@
 //! An append that fails leaves the journal as it was, and its repetition overwrites what it left.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, frame_bytes};
 use super::recovery::{self, Contents};
 use super::segment::{HEADER_BYTES, Header, SEGMENT_BYTES, fingerprint};
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{FileSystem, write_all_at};
+use crate::filesystem::{FileSystem, create_anew, write_all_at};
 
 /// The longest payload.
 pub(super) const MOST_PAYLOAD_BYTES: usize =
@@ -71,13 +70,7 @@ impl Journal {
         segments: usize,
     ) -> Result<(), RepositoryError> {
         let new = path.with_extension("new");
-        match system.remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(RepositoryError::io("remove", &new, error));
-            }
-            _ => {}
-        }
-        let file = system.create_new(&new).at("create", &new)?;
+        let file = create_anew(system.as_ref(), &new)?;
         let written = (0..segments)
             .try_for_each(|index| write_all_at(system.as_ref(), &file, &[0; SEGMENT_BYTES], offset(index, 0)))
             .and_then(|()| system.sync_file(&file));

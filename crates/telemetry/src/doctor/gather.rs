@@ -12,7 +12,7 @@ use serde::Deserialize;
 use telemetry_alert_rules::AlertState;
 use telemetry_app::{CommonFlags, Loaded, Origin};
 use telemetry_provider::{Inspection, Mount, ProviderSettings};
-use telemetry_repository::{DataFile, DatasetStore, Lake, LockState, RepositoryError};
+use telemetry_repository::{ALERT_STATE, DataFile, DatasetStore, Lake, LockState, RepositoryError};
 use telemetry_schema::host_metrics_rollup::dataset_name;
 use telemetry_schema::{HOST_METRICS_ROLLUP, HostId};
 
@@ -23,8 +23,6 @@ use super::finding::quoted;
 const WINDOW: TimeDelta = TimeDelta::days(1);
 /// How many dates one looks back for a last sample.
 const MOST_DATES: usize = 32;
-/// Under which `telemetry-rollup` keeps where the alert rules stand.
-const ALERT_STATE: &str = "alerts";
 
 /// The part of that state that is of interest here.
 #[derive(Deserialize)]
