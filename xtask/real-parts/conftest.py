@@ -31,11 +31,22 @@ def environment(lake: Path) -> dict[str, str]:
     return {**kept, "PATH": path, "TELEMETRY_LAKE": str(lake), "TELEMETRY_HOST_ID": HOST}
 
 
-def run(lake: Path, program: str, *arguments: str) -> str:
-    """Standard output of a program that must succeed."""
+def clock(setting: str) -> dict[str, str]:
+    """Variables that set a program's wall clock, in the words of faketime(1).
+
+    Not by the program `faketime`: it fails when one that was killed before had the same process id."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert libraries, "libfaketime is missing: apt-get install faketime"
+    # Only the wall clock is moved: waiting takes its time.
+    moved = {"FAKETIME": setting, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {"LD_PRELOAD": str(libraries[0]), "TZ": "UTC", **moved}
+
+
+def run(lake: Path, program: str, *arguments: str, **variables: str) -> str:
+    """Standard output of a program that must succeed, with these environment variables too."""
     done = subprocess.run(
         [PROGRAMS / program, *arguments],
-        env=environment(lake),
+        env={**environment(lake), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import CONTRACT, HOST, PROGRAMS, ROOT, environment
+from conftest import CONTRACT, HOST, PROGRAMS, ROOT, clock, environment, run
 
 BUCKET = datetime.timedelta(minutes=5)
 GRACE = datetime.timedelta(minutes=10)
@@ -29,27 +29,8 @@ def required(program: str) -> str:
     return shutil.which(program) or pytest.fail(f"{program} is missing: apt-get install {program}")
 
 
-def at(moment: datetime.datetime, *command: str) -> list[str]:
-    """The command in a process whose clock begins at that moment."""
-    return [required("faketime"), "-f", f"@{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}", *command]
-
-
-def faked(lake: Path) -> dict[str, str]:
-    # Only the wall clock is moved: waiting takes its time.
-    return {**environment(lake), "TZ": "UTC", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
-
 def program(lake: Path, moment: datetime.datetime, name: str, *arguments: str) -> str:
-    done = subprocess.run(
-        at(moment, str(PROGRAMS / name), *arguments),
-        env=faked(lake),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode in (0, 3), f"{name} {arguments} ended with {done.returncode}:\n{done.stderr}"
-    return done.stdout
+    return run(lake, name, *arguments, **clock(f"@{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"))
 
 
 def collect(lake: Path, first: datetime.datetime, buckets: int) -> None:
@@ -114,10 +95,11 @@ def test_a_disk_that_fills_is_told_before_and_resolved(tmp_path):
     # The number of the step is what the script appends; it becomes the minutes of the instant.
     moment = f'$(date --utc --date="{START:%Y-%m-%d %H:%M:00} UTC + $((5 * $0 + 2)) minutes" "+@%Y-%m-%d %H:%M:%S")'
     sample = f'"{PROGRAMS}/telemetry-collect" --disk-mount "{mount}" {" ".join(SCHEDULE)}'
-    script = f'{required("faketime")} -f "{moment}" {sample}'
+    set_clock = " ".join(f'{name}="{value}"' for name, value in clock(moment).items())
+    script = f"{set_clock} {sample}"
     isolated = ["unshare", "--user", "--map-root-user", "--mount", sys.executable]
     disk = [ROOT / "xtask/real-parts/filling_disk.py", mount, ",".join(map(str, steps))]
-    subprocess.run([*isolated, *disk, "sh", "-c", script], env=faked(lake), check=True, timeout=300)
+    subprocess.run([*isolated, *disk, "sh", "-c", script], env=environment(lake), check=True, timeout=300)
 
     program(lake, START + 48 * BUCKET + GRACE, "telemetry-rollup", *SCHEDULE)
     forecast, nearly_full = (of_rule(lake, rule) for rule in ("disk-full-24h", "disk-nearly-full"))
