@@ -20,7 +20,7 @@ pub use datasets::host_alerts::{self, HOST_ALERTS, HostAlert};
 pub use datasets::host_metrics::{self, HOST_METRICS, HostMetricsSample};
 pub use datasets::host_metrics_rollup::{self, HOST_METRICS_ROLLUP, HostMetricsRollup};
 pub use host_id::{HostId, HostIdError};
-pub use validate::{Violation, missing_required, round_to_units, validate};
+pub use validate::{FIRST_MEASURED_US, Violation, missing_required, round_to_units, validate};
 pub use value::{Cell, Row, RowError, Value};
 
 /// Microseconds in a second, the unit of every timestamp column.

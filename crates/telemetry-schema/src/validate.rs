@@ -82,8 +82,8 @@ fn passes(rule: Rule, value: &Value<'_>) -> bool {
     }
 }
 
-/// 2026-01-01, before the first release.
-const FIRST_MEASURED_US: i64 = 1_767_225_600_000_000;
+/// 2026-01-01, before the first release, in microseconds since 1970: no sample is older.
+pub const FIRST_MEASURED_US: i64 = 1_767_225_600_000_000;
 
 /// 10000-01-01, the first instant without a date directory of four digits for the year.
 const INSTANT_END_US: i64 = 253_402_300_800_000_000;
