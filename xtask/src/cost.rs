@@ -106,7 +106,7 @@ fn field(report: &str, name: &str) -> Result<f64> {
 }
 
 /// Processor, number of them, kernel.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     format!("{}, Linux {}", processor(), kernel())
 }
 

@@ -1,30 +1,7 @@
-//! The project's own chores: `cargo xtask --help` lists them.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
-
-mod bench;
-mod check;
-mod ci;
-mod compare;
-mod cost;
-mod debian;
-mod demo;
-mod generate;
-mod process;
-mod test;
-mod tidy;
-mod tree;
-mod verbs;
+//! See the library of this crate.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match verbs::Arguments::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    xtask::main()
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, ci, compare, cost, demo, generate, test, tidy};
+use crate::{bench, check, ci, compare, cost, demo, endurance, generate, test, tidy};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Measure what a run of the collector and a sample cost (Linux)
     Cost(cost::Arguments),
+    /// Let collectors run for long, and fail if their memory or descriptors grow (Linux)
+    Endurance(endurance::Arguments),
     /// Everything that guards the main branch: `check`, then `test`
     Ci,
     /// rustfmt, clippy, rustdoc, `gen --check` and `tidy`, with warnings denied
@@ -43,6 +45,7 @@ impl Arguments {
             Verb::Compare(arguments) => compare::run(&arguments),
             Verb::Bench(arguments) => bench::run(&arguments),
             Verb::Cost(arguments) => cost::run(&arguments),
+            Verb::Endurance(arguments) => endurance::run(&arguments),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),
             Verb::Gen(arguments) => generate::run(&arguments),

@@ -1,0 +1,32 @@
+//! The project's own chores: `cargo xtask --help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
+
+mod bench;
+mod check;
+mod ci;
+mod compare;
+mod cost;
+mod debian;
+mod demo;
+mod endurance;
+mod generate;
+mod process;
+mod test;
+mod tidy;
+mod tree;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The program.
+pub fn main() -> ExitCode {
+    match verbs::Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
