@@ -160,6 +160,31 @@ fn a_compaction_that_fails_anywhere_loses_nothing_and_is_completed_by_the_next()
 }
 
 #[test]
+fn a_compaction_is_undone_if_somebody_has_an_old_file_open() {
+    let (_keep, root) = temporary();
+    fill(&root);
+    let before = rows(&root);
+    let calls = {
+        let (_keep, root) = temporary();
+        fill(&root);
+        let (lake, system) = lake_with(&root, Faulty { lacks: &["exchange"], ..Faulty::default() });
+        compact(&lake).unwrap();
+        system.log()
+    };
+    // The first old file goes to the trash right after the new one and the note are there.
+    let published = calls.iter().rposition(|call| *call == "rename_no_replace").unwrap();
+    let to_the_trash = published + calls[published..].iter().position(|call| *call == "rename").unwrap();
+    let in_use = Faulty::failing_at(to_the_trash + 1, io::ErrorKind::Other);
+    let (lake, _) = lake_with(&root, Faulty { lacks: &["exchange"], ..in_use });
+    let error = compact(&lake).unwrap_err();
+    assert!(error.to_string().contains("move to the trash"), "{error}");
+    assert_eq!(rows(&root), before);
+    assert!(!is_compact(&store(&root).files_on(date()).unwrap()));
+    drop(lake);
+    check_completed(&root, &before, "after it was undone");
+}
+
+#[test]
 fn an_expiry_that_fails_anywhere_shows_all_or_nothing() {
     let expire = |lake: &Lake| {
         let store = lake.host_metrics().store().clone();

@@ -213,27 +213,35 @@ mod tests {
 
     #[test]
     fn an_append_that_fails_anywhere_stores_nothing_and_can_be_repeated() {
-        let (_keep, root) = temporary();
-        let (healthy, system) = lake(&root, Faulty::default());
-        healthy.host_metrics().append(&samples()).unwrap();
-        let calls = system.log().len();
-        assert!(calls >= 8, "{:?}", system.log());
-        for (call, kind) in (1..=calls).flat_map(|call| KINDS.map(|kind| (call, kind))) {
-            let (_keep, root) = temporary();
-            let (faulty, system) = lake(&root, Faulty::failing_at(call, kind));
-            let result = faulty.host_metrics().append(&samples());
-            let expected = if result.is_ok() { samples() } else { Vec::new() };
-            assert_eq!(stored(&faulty), expected, "call {call} of {:?}", system.log());
-            drop(faulty);
-            let again = Lake::new(&root);
-            if result.is_err() {
-                again.host_metrics().append(&samples()).unwrap();
+        for lacks in [&[][..], &["rename_no_replace"]] {
+            let calls = {
+                let (_keep, root) = temporary();
+                let (lake, system) = lake(&root, Faulty { lacks, ..Faulty::default() });
+                lake.host_metrics().append(&samples()).unwrap();
+                system.log().len()
+            };
+            assert!(calls >= 8, "{calls}");
+            for (call, kind) in (1..=calls).flat_map(|call| KINDS.map(|kind| (call, kind))) {
+                check_failing_append(lacks, call, kind);
             }
-            assert_eq!(stored(&again), samples());
-            again.clean_staging(instant(0)).unwrap();
-            drop(again);
-            assert!(staging_is_empty(&root), "call {call} of {:?}", system.log());
         }
+    }
+
+    fn check_failing_append(lacks: &'static [&'static str], call: usize, kind: io::ErrorKind) {
+        let (_keep, root) = temporary();
+        let (faulty, system) = lake(&root, Faulty { lacks, ..Faulty::failing_at(call, kind) });
+        let result = faulty.host_metrics().append(&samples());
+        let expected = if result.is_ok() { samples() } else { Vec::new() };
+        assert_eq!(stored(&faulty), expected, "call {call} of {:?}", system.log());
+        drop(faulty);
+        let again = Lake::new(&root);
+        if result.is_err() {
+            again.host_metrics().append(&samples()).unwrap();
+        }
+        assert_eq!(stored(&again), samples());
+        again.clean_staging(instant(0)).unwrap();
+        drop(again);
+        assert!(staging_is_empty(&root), "call {call} of {:?}", system.log());
     }
 
     #[test]
@@ -349,6 +357,29 @@ mod tests {
                 assert!(staging_is_empty(&root), "call {call} of {:?}", system.log());
             }
         }
+    }
+
+    #[test]
+    fn a_date_of_which_somebody_has_the_old_file_open_stays_as_it_is() {
+        let poor = || Faulty { lacks: &["exchange"], ..Faulty::default() };
+        let replaced_once = || {
+            let (keep, root) = temporary();
+            replace(&Lake::new(&root), 1).unwrap();
+            replace(&Lake::with_file_system(&root, Arc::new(poor())), 2).unwrap();
+            (keep, root)
+        };
+        let (_keep, root) = replaced_once();
+        let (healthy, system) = lake(&root, poor());
+        replace(&healthy, 3).unwrap();
+        let to_the_trash = 1 + system.log().iter().rposition(|call| *call == "rename").unwrap();
+
+        let (_keep, root) = replaced_once();
+        let (lake, _) = lake(&root, Faulty { fault: Some((to_the_trash, io::ErrorKind::Other)), ..poor() });
+        let error = replace(&lake, 3).unwrap_err();
+        assert!(error.to_string().contains("move to the trash"), "{error}");
+        assert_eq!(generations(&rollup(&lake)), [2]);
+        replace(&lake, 3).unwrap();
+        assert_eq!(generations(&rollup(&lake)), [3]);
     }
 
     #[test]

@@ -93,9 +93,12 @@ impl FileSystem for OperatingSystem {
         }))
     }
 
-    #[cfg(not(unix))]
-    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
-        Ok(None)
+    /// Windows finds the volume of a path of up to 260 characters; a longer one is on that of the
+    /// directories above it.
+    #[cfg(windows)]
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        let stats = path.ancestors().find_map(|path| fs4::statvfs(path).ok());
+        Ok(stats.map(|stats| Space { free_bytes: stats.available_space(), total_bytes: stats.total_space() }))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -157,7 +160,7 @@ impl FileSystem for OperatingSystem {
     }
 
     /// Windows has no such call: entries become durable with the file system's own log.
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     fn sync_directory(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -171,7 +174,7 @@ impl FileSystem for OperatingSystem {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        once_closed(|| fs::rename(from, to))
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
@@ -179,11 +182,11 @@ impl FileSystem for OperatingSystem {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        once_closed(|| fs::remove_file(path))
     }
 
     fn remove_directory_all(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
+        once_closed(|| fs::remove_dir_all(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -194,6 +197,30 @@ impl FileSystem for OperatingSystem {
             })
             .collect()
     }
+}
+
+/// What others have open can be renamed and removed.
+#[cfg(unix)]
+fn once_closed(call: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    call()
+}
+
+/// Windows neither renames nor removes what a program has open that does not share it for that: DuckDB
+/// while it reads, a virus scanner that looks at a new file. Most close it soon.
+#[cfg(windows)]
+fn once_closed(call: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    /// Access denied (also for a directory in which something is open), sharing violation, a mapped file.
+    const IN_USE: [i32; 3] = [5, 32, 1224];
+    const WAITS: u32 = 9;
+    for wait in 0..WAITS {
+        match call() {
+            Err(error) if error.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) => {
+                std::thread::sleep(std::time::Duration::from_millis(1 << wait));
+            }
+            result => return result,
+        }
+    }
+    call()
 }
 
 #[derive(Clone, Copy)]
@@ -233,7 +260,13 @@ pub(crate) fn rename_to_free_name(system: &dyn FileSystem, from: &Path, to: &Pat
         result => return result,
     }
     match system.link(from, to) {
-        Ok(()) => system.remove_file(from),
+        // From here on the file is published, whatever becomes of its old name.
+        Ok(()) => {
+            if let Err(error) = system.remove_file(from) {
+                tracing::debug!(path = %from.display(), %error, "second name of a published file stays");
+            }
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // Directories, and file systems without hard links. The name is random or guarded by the
         // date's lock, so that nobody else makes it between the two calls.

@@ -158,13 +158,25 @@ fn replace_file_by_file(
     old: &[String],
 ) -> Result<(), RepositoryError> {
     let system = lake.system().as_ref();
-    for entry in system.list(staged).at("list", staged)? {
+    let new = system.list(staged).at("list", staged)?;
+    for entry in &new {
         let path = live.join(&entry.name);
         rename_to_free_name(system, &staged.join(&entry.name), &path).at("publish", &path)?;
     }
     system.sync_directory(live).at("sync", live)?;
-    for name in old {
-        lake.staging().trash(&live.join(name))?;
+    for (taken_away, name) in old.iter().enumerate() {
+        let path = live.join(name);
+        match lake.staging().trash(&path) {
+            // On Windows, somebody has it open: better the old rows for longer than all rows twice.
+            Err(error) if taken_away == 0 && path.exists() => {
+                for entry in &new {
+                    let path = live.join(&entry.name);
+                    system.rename(&path, &staged.join(&entry.name)).at("take back", &path)?;
+                }
+                return Err(error);
+            }
+            result => result?,
+        }
     }
     system.sync_directory(live).at("sync", live)
 }

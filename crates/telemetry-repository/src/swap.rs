@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::rename_to_free_name;
+use crate::filesystem::{FileSystem, rename_to_free_name};
 use crate::layout::parse_date_directory;
 use crate::publish::Exclusion;
 use crate::replace::live_names;
@@ -47,26 +47,53 @@ impl Swap {
             rename_to_free_name(system, &staged.join(name), &path).at("publish", &path)?;
         }
         system.sync_directory(&live).at("sync", &live)?;
-        self.complete(store, date)
+        match self.complete(store, date)? {
+            Completed::Swapped => Ok(()),
+            Completed::TakenBack(error) => Err(error),
+        }
     }
 
     /// Takes away the replaced files if all new ones are there, else the new ones.
-    fn complete(&self, store: &DatasetStore, date: NaiveDate) -> Result<(), RepositoryError> {
-        let lake = store.lake();
-        let system = lake.system().as_ref();
+    fn complete(&self, store: &DatasetStore, date: NaiveDate) -> Result<Completed, RepositoryError> {
+        let system = store.lake().system().as_ref();
         let live = store.date_path(date);
-        let names: BTreeSet<String> = live_names(system, &live)?.unwrap_or_default().into_iter().collect();
-        let is_published = self.published.iter().all(|name| names.contains(name));
-        let surplus = if is_published { &self.replaced } else { &self.published };
-        if surplus.iter().any(|name| names.contains(name)) {
-            for name in surplus.iter().filter(|name| names.contains(*name)) {
-                lake.staging().trash(&live.join(name))?;
+        let (new, old) = (present(system, &live, &self.published)?, present(system, &live, &self.replaced)?);
+        let mut completed = Completed::Swapped;
+        if new.len() < self.published.len() {
+            take_away(store, &live, &new)?;
+        } else if let Err(error) = take_away(store, &live, &old) {
+            if present(system, &live, &self.replaced)?.len() < self.replaced.len() {
+                return Err(error);
             }
-            system.sync_directory(&live).at("sync", &live)?;
+            // On Windows, somebody has one open: better many files for longer than all rows twice.
+            take_away(store, &live, &new)?;
+            completed = Completed::TakenBack(error);
         }
         let note = note_path(store, date);
-        system.remove_file(&note).at("remove", &note)
+        system.remove_file(&note).at("remove", &note)?;
+        Ok(completed)
     }
+}
+
+/// What became of a swap.
+enum Completed {
+    Swapped,
+    /// All is as it was before, because the old files cannot be taken away.
+    TakenBack(RepositoryError),
+}
+
+/// Those of the files that are live.
+fn present(system: &dyn FileSystem, live: &Path, names: &[String]) -> Result<Vec<String>, RepositoryError> {
+    let all: BTreeSet<String> = live_names(system, live)?.unwrap_or_default().into_iter().collect();
+    Ok(names.iter().filter(|name| all.contains(*name)).cloned().collect())
+}
+
+/// Moves live files to the trash.
+fn take_away(store: &DatasetStore, live: &Path, names: &[String]) -> Result<(), RepositoryError> {
+    for name in names {
+        store.lake().staging().trash(&live.join(name))?;
+    }
+    if names.is_empty() { Ok(()) } else { store.lake().system().sync_directory(live).at("sync", live) }
 }
 
 fn note_path(store: &DatasetStore, date: NaiveDate) -> PathBuf {
@@ -94,7 +121,11 @@ impl DatasetStore {
             let note = note_path(self, date);
             let Ok(text) = std::fs::read_to_string(&note) else { continue };
             match serde_json::from_str::<Swap>(&text) {
-                Ok(swap) => swap.complete(self, date)?,
+                Ok(swap) => {
+                    if let Completed::TakenBack(error) = swap.complete(self, date)? {
+                        tracing::warn!(%date, %error, "compaction that was interrupted is undone");
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(path = %note.display(), %error, "note of a compaction is damaged");
                     system.remove_file(&note).at("remove", &note)?;
