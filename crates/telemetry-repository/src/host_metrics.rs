@@ -29,6 +29,10 @@ pub struct Appended {
     pub refused: Vec<Refused>,
     /// Optional values that were stored as null.
     pub nulled: Vec<Nulled>,
+    /// Number of samples that stay in the spool until their time is known.
+    pub held: usize,
+    /// Where samples were set aside of which nobody knows when they were taken.
+    pub undated: Option<PathBuf>,
 }
 
 /// A sample that was not stored.

@@ -16,7 +16,8 @@ const CHECKED_FROM: usize = 8;
 pub(super) enum Kind {
     /// Rows that are not yet in a dataset.
     Rows,
-    /// The frames before a sequence number (the payload) are about to be published.
+    /// The frames before a sequence number are about to be published: an
+    /// [`Announcement`](super::dating::Announcement).
     Publishing,
     /// Nothing but the counters that every frame carries.
     Released,

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dating::Announcement;
 use super::frame::{FRAME_HEADER_BYTES, Frame, Kind, frame_bytes};
 use super::recovery::{self, Contents};
 use super::segment::{HEADER_BYTES, Header, SEGMENT_BYTES, fingerprint};
@@ -146,11 +147,11 @@ impl Journal {
         written
     }
 
-    /// Durably says that frames before `up_to` are about to be published.
-    pub(super) fn begin_publishing(&mut self, up_to: u64) -> Result<(), RepositoryError> {
-        let payload = up_to.to_le_bytes().to_vec();
+    /// Durably says what is about to be published, and as of when.
+    pub(super) fn begin_publishing(&mut self, announcement: &Announcement) -> Result<(), RepositoryError> {
+        let payload = announcement.encode();
         self.append(&[Entry { kind: Kind::Publishing, rows: 0, reports: 0, payload }], true)?;
-        self.state.unsure = up_to;
+        self.state.unsure = announcement.up_to;
         Ok(())
     }
 

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::faults::{Change, Faulty};
 use crate::filesystem::{FileSystem, OperatingSystem};
+use crate::spool::dating::Announcement;
+use crate::spool::recovery::Contents;
 
 /// The smallest ring goes round soonest.
 const SEGMENTS: usize = LEAST_SEGMENTS;
@@ -82,7 +84,7 @@ fn run(steps: &[Step], system: &Arc<Faulty>, path: &Path) -> Vec<(usize, Expecte
             }
             Step::Publish { is_completed } => {
                 let up_to = journal.state().next;
-                journal.begin_publishing(up_to).unwrap();
+                journal.begin_publishing(&Announcement { up_to, ..Announcement::default() }).unwrap();
                 now.durable = now.written;
                 now.announced = now.written;
                 history.push((count(system), now.clone()));

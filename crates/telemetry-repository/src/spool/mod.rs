@@ -6,6 +6,7 @@
 //! are compared with those of the dataset before any is published again.
 
 mod cells;
+mod dating;
 mod frame;
 mod journal;
 #[cfg(test)]
@@ -21,13 +22,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use telemetry_schema::{HOST_METRICS, HostId, HostMetricsSample};
 
+use self::dating::accept_undated;
+pub use self::dating::{ClockReading, awaits_clock};
 use self::frame::Kind;
 use self::journal::{Entry, Journal, MOST_PAYLOAD_BYTES};
-use self::recovery::{Contents, Stored};
+use self::recovery::Stored;
 use self::segment::SEGMENT_BYTES;
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::Space;
-use crate::host_metrics::{Appended, accept};
+use crate::host_metrics::Appended;
 use crate::lake::Lake;
 use crate::layout::SPOOL;
 use crate::lock::make_directories;
@@ -50,6 +53,7 @@ pub struct Spool {
     waiting: Waiting,
     note: Option<String>,
     damage: Vec<SpoolDamage>,
+    clock: Option<ClockReading>,
 }
 
 /// Samples that are in the spool and not yet published.
@@ -62,6 +66,15 @@ pub struct Waiting {
     /// Whether they should not wait any longer: more than half of the spool is in use, a publication
     /// was begun and not completed, or damage was found.
     pub is_urgent: bool,
+}
+
+impl Waiting {
+    fn of(frames: &[Stored]) -> Self {
+        let rows: Vec<_> = frames.iter().filter(|frame| frame.kind == Kind::Rows).collect();
+        let oldest = rows.first().and_then(|frame| Some(decode(frame).ok()?.first()?.as_of));
+        let samples = rows.iter().map(|frame| frame.rows as usize).sum();
+        Self { samples, oldest, is_urgent: false }
+    }
 }
 
 /// What could not be read back.
@@ -126,28 +139,33 @@ impl Spool {
     fn open(lake: &Lake, path: &Path) -> Result<Self, RepositoryError> {
         let columns = HOST_METRICS.columns.iter().map(|column| column.name.to_owned()).collect();
         let (journal, contents) = Journal::open(lake.system(), path, columns)?;
-        let mut spool =
-            Self { lake: lake.clone(), journal, waiting: Waiting::default(), note: None, damage: Vec::new() };
+        let mut spool = Self {
+            lake: lake.clone(),
+            journal,
+            waiting: Waiting::default(),
+            note: None,
+            damage: Vec::new(),
+            clock: None,
+        };
         spool.set_damage_aside(&contents);
         let mut notes = contents.frames.iter().filter(|frame| frame.kind == Kind::Note);
         spool.note = notes.next_back().and_then(|frame| String::from_utf8(frame.payload.clone()).ok());
-        spool.count(&contents);
+        spool.waiting = Waiting::of(&contents.frames);
+        let state = spool.journal.state();
+        spool.waiting.is_urgent = state.unsure > state.released && spool.waiting.samples > 0
+            || spool.damage.iter().any(|damage| damage.lost_frames > 0);
         Ok(spool)
-    }
-
-    fn count(&mut self, contents: &Contents) {
-        let rows: Vec<_> = contents.frames.iter().filter(|frame| frame.kind == Kind::Rows).collect();
-        let oldest = rows.first().and_then(|frame| Some(decode(frame).ok()?.first()?.as_of));
-        self.waiting.samples = rows.iter().map(|frame| frame.rows as usize).sum();
-        self.waiting.oldest = oldest;
-        let state = self.journal.state();
-        self.waiting.is_urgent = state.unsure > state.released && self.waiting.samples > 0
-            || self.damage.iter().any(|damage| damage.lost_frames > 0);
     }
 
     /// What waits for publication.
     pub fn waiting(&self) -> Waiting {
         Waiting { is_urgent: self.waiting.is_urgent || self.journal.is_half_full(), ..self.waiting }
+    }
+
+    /// Says what the clock of the machine shows now, for samples whose own was not right when they were
+    /// taken ([`awaits_clock`]). Without it they wait, unless a later sample of the same boot tells.
+    pub fn set_clock(&mut self, clock: ClockReading) {
+        self.clock = Some(clock);
     }
 
     /// Samples that were overwritten because the spool was full, and that no sample has told of yet.
@@ -165,8 +183,8 @@ impl Spool {
         self.note.as_deref()
     }
 
-    /// Stores samples, by the rules of [`crate::HostMetricsRepository::append`], and a text for the next
-    /// run. `dropped_samples` is filled in: the first sample tells how many were overwritten since the
+    /// Stores samples, by the rules of [`crate::HostMetricsRepository::append`] (but samples of a clock
+    /// that is not set wait until it is), and a text for the next run. `dropped_samples` is filled in: the first sample tells how many were overwritten since the
     /// one before. If `is_durable`, they and all before them survive a power cut when this returns;
     /// else they survive the end of this process only.
     ///
@@ -183,7 +201,7 @@ impl Spool {
             sample.dropped_samples = Some(if index == 0 { reports.cast_signed() } else { 0 });
         }
         let mut appended = Appended::default();
-        let accepted = accept(samples, &mut appended);
+        let accepted = accept_undated(samples, &mut appended);
         let mut entries = self.entries(&accepted, reports)?;
         let payload = note.map(|note| note.as_bytes().to_vec());
         entries.extend(payload.map(|payload| Entry { kind: Kind::Note, rows: 0, reports: 0, payload }));

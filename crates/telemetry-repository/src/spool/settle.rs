@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use telemetry_schema::{HostMetricsSample, Row as _};
 
+use super::dating::{self, Announcement, Dated};
 use super::frame::Kind;
 use super::journal::offset;
 use super::recovery::Contents;
@@ -22,7 +23,8 @@ use crate::lock::make_directories;
 use crate::publish::Exclusion;
 
 impl Spool {
-    /// Publishes all samples that wait: one file a UTC date.
+    /// Publishes the samples that wait: one file a UTC date. Those whose clock was not right are dated
+    /// by [`Spool::set_clock`]; the first that cannot be dated yet stays, and all after it.
     ///
     /// # Errors
     /// What was not published stays in the spool, and nothing is published twice when this is called
@@ -32,13 +34,43 @@ impl Spool {
         if contents.frames.iter().all(|frame| frame.kind != Kind::Rows) {
             return Ok(Appended::default());
         }
-        let up_to = self.journal.state().next;
+        let dated = self.date(&contents);
+        let up_to = dated.held_from.unwrap_or(self.journal.state().next);
         let unsure = self.journal.state().unsure;
         let (mut rows, mut doubtful) = (Vec::new(), Vec::new());
+        for (sequence, sample) in dated.samples {
+            if sequence < unsure { doubtful.push(sample) } else { rows.push(sample) }
+        }
+        let mut appended = Appended::default();
+        if !dated.unknown.is_empty() {
+            appended.undated = Some(self.set_undated_aside(&dated.unknown)?);
+        }
+        let mut unpublished = self.without_published(doubtful)?;
+        unpublished.append(&mut rows);
+        let repository = self.lake.host_metrics();
+        let staged = repository.stage_all(unpublished)?;
+        if !staged.is_empty() {
+            self.journal.begin_publishing(&Announcement { up_to, booted: dated.booted })?;
+        }
+        repository.publish_all(staged, &mut appended)?;
+        let held: Vec<_> = contents.frames.into_iter().filter(|frame| frame.sequence >= up_to).collect();
+        appended.held = held.iter().map(|frame| frame.rows as usize).sum();
+        if up_to > self.journal.state().released {
+            match self.journal.release(up_to) {
+                Ok(()) => self.waiting = Waiting::of(&held),
+                // Published all the same: the next publication will find the rows there.
+                Err(error) => tracing::warn!(%error, "spool cannot be told what is published"),
+            }
+        }
+        Ok(appended)
+    }
+
+    /// All samples that can be read, with their instants.
+    fn date(&self, contents: &Contents) -> Dated {
+        let mut frames = Vec::new();
         for frame in contents.frames.iter().filter(|frame| frame.kind == Kind::Rows) {
             match decode(frame) {
-                Ok(samples) if frame.sequence < unsure => doubtful.extend(samples),
-                Ok(samples) => rows.extend(samples),
+                Ok(samples) => frames.push((frame.sequence, samples)),
                 Err(reason) => {
                     tracing::error!(
                         path = %self.journal.path().display(), rows = frame.rows, reason,
@@ -47,21 +79,13 @@ impl Spool {
                 }
             }
         }
-        let mut unpublished = self.without_published(doubtful)?;
-        unpublished.append(&mut rows);
-        let repository = self.lake.host_metrics();
-        let staged = repository.stage_all(unpublished)?;
-        if !staged.is_empty() {
-            self.journal.begin_publishing(up_to)?;
-        }
-        let mut appended = Appended::default();
-        repository.publish_all(staged, &mut appended)?;
-        match self.journal.release(up_to) {
-            Ok(()) => self.waiting = Waiting::default(),
-            // Published all the same: the next publication will find the rows there.
-            Err(error) => tracing::warn!(%error, "spool cannot be told what is published"),
-        }
-        Ok(appended)
+        let announced: Vec<_> = contents
+            .frames
+            .iter()
+            .filter(|frame| frame.kind == Kind::Publishing)
+            .filter_map(|frame| Announcement::decode(&frame.payload))
+            .collect();
+        dating::date(frames, &announced, self.clock.as_ref(), self.journal.is_half_full())
     }
 
     /// The rows that Silver does not have: those of a publication that was begun, of which nobody
@@ -106,6 +130,24 @@ impl Spool {
         }
     }
 
+    /// Writes samples that nobody can date to the quarantine, as lines of JSON.
+    fn set_undated_aside(&self, samples: &[HostMetricsSample]) -> Result<PathBuf, RepositoryError> {
+        let mut lines = String::new();
+        for sample in samples {
+            lines.push_str(&serde_json::to_string(sample).map_err(|error| self.unwritable(&error))?);
+            lines.push('\n');
+        }
+        let directory = self.lake.spool_quarantine(self.journal.path())?;
+        // The same samples again, after a publication that failed, are the same file.
+        let path = directory.join(format!("undated-{:08x}.jsonl", crc32c::crc32c(lines.as_bytes())));
+        self.write_aside(&path, lines.as_bytes())?;
+        Ok(path)
+    }
+
+    fn unwritable(&self, error: &serde_json::Error) -> RepositoryError {
+        RepositoryError::damaged(self.journal.path(), format!("a sample that is no JSON: {error}"))
+    }
+
     /// Where the copy is; `None` if this very damage was copied before.
     fn copy_segment(&self, segment: usize) -> Result<Option<PathBuf>, RepositoryError> {
         let (system, file) = (self.lake.system().as_ref(), self.journal.file());
@@ -113,17 +155,24 @@ impl Spool {
         read_all_at(system, file, &mut bytes, offset(segment, 0)).at("read", self.journal.path())?;
         let directory = self.lake.spool_quarantine(self.journal.path())?;
         let path = directory.join(format!("segment-{segment}-{:08x}", crc32c::crc32c(&bytes)));
-        let copy = match system.create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            result => result.at("create", &path)?,
+        Ok(self.write_aside(&path, &bytes)?.then_some(path))
+    }
+
+    /// Writes a file of the quarantine durably; false if it was there.
+    fn write_aside(&self, path: &Path, bytes: &[u8]) -> Result<bool, RepositoryError> {
+        let system = self.lake.system().as_ref();
+        let directory = path.parent().unwrap_or(path);
+        let copy = match system.create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            result => result.at("create", path)?,
         };
-        let written = write_all_at(system, &copy, &bytes, 0).and_then(|()| system.sync_file(&copy));
-        if let Err(error) = written.and_then(|()| system.sync_directory(&directory)) {
+        let written = write_all_at(system, &copy, bytes, 0).and_then(|()| system.sync_file(&copy));
+        if let Err(error) = written.and_then(|()| system.sync_directory(directory)) {
             drop(copy);
-            let _ = system.remove_file(&path);
-            return Err(RepositoryError::io("write", &path, error));
+            let _ = system.remove_file(path);
+            return Err(RepositoryError::io("write", path, error));
         }
-        Ok(Some(path))
+        Ok(true)
     }
 }
 

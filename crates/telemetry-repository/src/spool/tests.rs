@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use telemetry_schema::{HOST_METRICS, HostId, HostMetricsSample, Row as _, Value, host_metrics::names};
 
+use super::dating::Announcement;
 use super::*;
 use crate::faults::Faulty;
 
@@ -121,7 +122,7 @@ fn a_publication_that_was_cut_off_is_completed_once_even_after_a_merge() {
             .flat_map(|frame| decode(frame).unwrap())
             .collect();
         let mut staged = lake.host_metrics().stage_all(rows).unwrap();
-        spool.journal.begin_publishing(up_to).unwrap();
+        spool.journal.begin_publishing(&Announcement { up_to, ..Announcement::default() }).unwrap();
         staged.truncate(published);
         lake.host_metrics().publish_all(staged, &mut Appended::default()).unwrap();
         drop(spool);
