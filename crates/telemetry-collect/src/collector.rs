@@ -1,6 +1,7 @@
 //! A run: samples by the schedule, stored together.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use telemetry_app::{Exit, PrintFormat, print_rows};
@@ -50,7 +51,7 @@ impl Collector {
             let last = Utc::now();
             self.take_sample(last);
             taken += 1;
-            let now = Utc::now();
+            let (now, begun) = (Utc::now(), Instant::now());
             let Some(wait) = schedule.wait(taken, last, now) else { break };
             let is_minute_over =
                 || self.oldest().is_some_and(|oldest| schedule.is_minute_over(oldest, now, wait));
@@ -58,9 +59,8 @@ impl Collector {
                 self.store_or_keep();
                 self.store.publish_if_due(now, TimeDelta::from_std(wait).unwrap_or_default());
             }
-            // Storing took part of the wait.
-            let spent = (Utc::now() - now).to_std().unwrap_or_default();
-            self.is_stopped = stop.wait(wait.saturating_sub(spent));
+            // Storing took part of the wait; the clock may have stepped meanwhile.
+            self.is_stopped = stop.wait(wait.saturating_sub(begun.elapsed()));
         }
         self.store_pending()?;
         // The next run's first sample follows after the interval.

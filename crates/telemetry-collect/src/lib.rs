@@ -1,6 +1,7 @@
 //! `telemetry-collect`: samples this host and appends the samples to Silver.
 
 mod args;
+mod clock;
 mod collector;
 mod schedule;
 mod stop;
@@ -12,7 +13,6 @@ use chrono::Utc;
 use clap::CommandFactory;
 use telemetry_app::{Exit, Loaded, holder, main_with, with_lake_hint};
 use telemetry_provider::{CpuBaseline, ProviderSettings, Sampler, Stamp};
-use telemetry_schema::HostId;
 
 pub use args::Args;
 use collector::Collector;
@@ -45,11 +45,18 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let _lock = lake.lock_collector(&host_id, &holder(started)).map_err(with_lake_hint)?;
     lake.clean_staging(started).map_err(with_lake_hint)?;
 
+    let settings = provider_settings(&loaded);
     if args.publish {
-        return store::publish_waiting(&lake, &host_id);
+        return store::publish_waiting(&lake, &host_id, &settings);
     }
-    let store = Store::open(lake, host_id.clone(), loaded.config.collect.clone())?;
-    let sampler = sampler(&args, &loaded, store.baseline()?, host_id)?;
+    let store = Store::open(lake, host_id.clone(), loaded.config.collect.clone(), settings.clone())?;
+    let stamp = Stamp {
+        host_id,
+        run_id: args.run_id.clone(),
+        sample_interval_seconds: args.interval_seconds(&loaded.config),
+    };
+    let baseline = store.baseline()?.and_then(|text| read_baseline(&text));
+    let sampler = Sampler::new(&settings, stamp, baseline);
     let interval_seconds = args.interval_seconds(&loaded.config);
     let mut collector = Collector::new(sampler, store, args.print);
     let schedule = if args.watch {
@@ -60,27 +67,15 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     collector.run(&schedule, &stop)
 }
 
-fn sampler(
-    args: &Args,
-    loaded: &Loaded,
-    baseline: Option<String>,
-    host_id: HostId,
-) -> anyhow::Result<Sampler> {
+fn provider_settings(loaded: &Loaded) -> ProviderSettings {
     let config = &loaded.config;
-    let settings = ProviderSettings {
+    ProviderSettings {
         disk_mount: config.disk_mount.clone(),
         network_interface: config.network_interface.clone(),
         include_process_metrics: config.include_process_metrics,
         config: config.providers(),
         ..ProviderSettings::default()
-    };
-    let baseline = baseline.and_then(|text| read_baseline(&text));
-    let stamp = Stamp {
-        host_id,
-        run_id: args.run_id.clone(),
-        sample_interval_seconds: args.interval_seconds(config),
-    };
-    Ok(Sampler::new(&settings, stamp, baseline))
+    }
 }
 
 fn read_baseline(text: &str) -> Option<CpuBaseline> {

@@ -19,14 +19,32 @@ pub(crate) struct Schedule {
     interval: TimeDelta,
     /// How many samples to take; `None` without end.
     samples: Option<u32>,
-    /// No sample at or after this instant.
-    before: Option<DateTime<Utc>>,
+    /// When a scheduler begins the next run, if it does.
+    next_run: Option<NextRun>,
+}
+
+/// When a scheduler begins the next run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NextRun {
+    at: DateTime<Utc>,
+    /// And again each time after this.
+    every: TimeDelta,
+}
+
+impl NextRun {
+    /// Whether a sample at `tick` would be in its way. One whose time has passed began and found this
+    /// run at work, or the clock was set: then it is the one that comes after it.
+    fn is_hindered_by(&self, tick: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let passed = (now - self.at).num_seconds().div_euclid(self.every.num_seconds()) + 1;
+        let skipped = i32::try_from(passed.max(0)).unwrap_or(i32::MAX);
+        tick >= self.at + self.every * skipped - REST_BEFORE_NEXT_RUN
+    }
 }
 
 impl Schedule {
     /// Until the process is stopped.
     pub(crate) fn endless(interval_seconds: u32) -> Self {
-        Self { interval: TimeDelta::seconds(interval_seconds.into()), samples: None, before: None }
+        Self { interval: TimeDelta::seconds(interval_seconds.into()), samples: None, next_run: None }
     }
 
     /// So many samples. Samples that fill whole minutes are a scheduler's work, as cron's minute of six
@@ -36,9 +54,9 @@ impl Schedule {
         let interval = TimeDelta::seconds(interval_seconds.into());
         let seconds = i64::from(samples) * i64::from(interval_seconds);
         let minute = started.timestamp().div_euclid(60) * 60;
-        let next_run = DateTime::from_timestamp(minute + seconds, 0);
-        let before = next_run.map(|next| next - REST_BEFORE_NEXT_RUN).filter(|_| seconds % 60 == 0);
-        Self { interval, samples: Some(samples), before }
+        let next_run = DateTime::from_timestamp(minute + seconds, 0).filter(|_| seconds % 60 == 0);
+        let next_run = next_run.map(|at| NextRun { at, every: TimeDelta::seconds(seconds) });
+        Self { interval, samples: Some(samples), next_run }
     }
 
     /// Number of samples, if the run ends by itself.
@@ -60,7 +78,7 @@ impl Schedule {
         }
         let earliest = now.max(last + SHORTEST_GAP.min(self.interval / 2));
         let tick = self.tick_after(if last > now { now } else { earliest })?;
-        if self.before.is_some_and(|before| tick >= before) {
+        if self.next_run.as_ref().is_some_and(|next| next.is_hindered_by(tick, now)) {
             return None;
         }
         (tick - now).to_std().ok()
@@ -144,6 +162,25 @@ mod tests {
         assert_eq!(back, Duration::from_secs(7));
         let forward = schedule.wait(1, at("12:00:00"), at("13:00:03")).unwrap();
         assert_eq!(forward, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_clock_that_steps_costs_a_run_of_cron_no_sample() {
+        let minute = Schedule::burst(6, 10, at("12:00:00.700"));
+        let rest = |step: &str, taken: u32| {
+            let mut now = at(step);
+            let mut instants = Vec::new();
+            while let Some(wait) = minute.wait(taken + instants.len() as u32, now, now) {
+                now += TimeDelta::from_std(wait).unwrap();
+                instants.push(now.format("%H:%M:%S").to_string());
+            }
+            instants
+        };
+        assert_eq!(rest("12:00:20", 3), ["12:00:30", "12:00:40", "12:00:50"]);
+        assert_eq!(rest("13:00:20", 3), ["13:00:30", "13:00:40", "13:00:50"]);
+        assert_eq!(rest("11:00:20", 3), ["11:00:30", "11:00:40", "11:00:50"]);
+        assert_eq!(rest("13:00:40", 3), ["13:00:50"], "the next run begins");
+        assert_eq!(rest("11:59:50", 3), ["12:00:00", "12:00:10", "12:00:20"]);
     }
 
     #[test]

@@ -1,43 +1,59 @@
 //! Where samples go: at once to Silver, or by way of the spool.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use telemetry_app::{CollectSection, Durability, Exit, with_lake_hint};
-use telemetry_repository::{Appended, Lake, Spool};
-use telemetry_schema::{HostId, HostMetricsSample};
+use telemetry_provider::ProviderSettings;
+use telemetry_repository::{Appended, Lake, Spool, awaits_clock};
+use telemetry_schema::{FIRST_MEASURED_US, HostId, HostMetricsSample};
 
-use crate::CPU_STATE;
 use crate::schedule::is_interval_over;
+use crate::{CPU_STATE, clock};
 
 /// The store of one host's samples.
 pub(crate) struct Store {
     lake: Lake,
     host_id: HostId,
     settings: CollectSection,
-    /// Where samples wait; `None` if each run publishes its own.
+    provider: ProviderSettings,
+    /// Where samples wait; `None` if each run publishes its own, and their clock is right.
     spool: Option<Spool>,
     /// Whether something was lost, damaged, or is late.
     pub(crate) is_incomplete: bool,
+    /// Whether it was said that samples wait for the clock.
+    is_clock_told: bool,
 }
 
 impl Store {
-    /// Opens the spool, if samples are to wait. A spool that an earlier configuration filled is emptied
-    /// otherwise.
-    pub(crate) fn open(lake: Lake, host_id: HostId, settings: CollectSection) -> anyhow::Result<Self> {
+    /// Opens the spool, if samples are to wait. A spool that an earlier configuration filled, or samples
+    /// of a clock that was not right, is emptied otherwise.
+    pub(crate) fn open(
+        lake: Lake,
+        host_id: HostId,
+        settings: CollectSection,
+        provider: ProviderSettings,
+    ) -> anyhow::Result<Self> {
         let waits = settings.publish_interval_minutes > 0;
         let spool = if waits { lake.open_spool(&host_id).map(Some) } else { lake.find_spool(&host_id) };
         let spool = spool.map_err(with_lake_hint)?;
         let is_incomplete = spool.as_ref().is_some_and(report_damage);
-        let mut store = Self { lake, host_id, settings, spool, is_incomplete };
+        let mut store =
+            Self { lake, host_id, settings, provider, spool, is_incomplete, is_clock_told: false };
         if !waits {
             store.publish_or_keep();
-            store.spool = None;
+            store.spool = store.spool.filter(|spool| spool.waiting().samples > 0);
         }
         Ok(store)
     }
 
+    /// Whether samples wait although their clock is right.
+    fn waits(&self) -> bool {
+        self.settings.publish_interval_minutes > 0
+    }
+
     /// What the last run left behind of its reading of the processor.
     pub(crate) fn baseline(&self) -> anyhow::Result<Option<String>> {
-        let note = self.spool.as_ref().and_then(|spool| spool.note().map(str::to_owned));
+        let spool = self.spool.as_ref().filter(|_| self.waits());
+        let note = spool.and_then(|spool| spool.note().map(str::to_owned));
         Ok(match note {
             Some(note) => Some(note),
             None => self.lake.load_state(&self.host_id, CPU_STATE)?,
@@ -46,12 +62,12 @@ impl Store {
 
     /// Whether each sample is to be stored by itself.
     pub(crate) fn wants_each_sample(&self) -> bool {
-        self.spool.is_some() && self.settings.durability == Durability::Sample
+        self.waits() && self.settings.durability == Durability::Sample
     }
 
     /// Whether samples are to be stored every minute although the run has an end.
     pub(crate) fn wants_each_minute(&self) -> bool {
-        self.spool.is_some()
+        self.waits()
     }
 
     /// Stores samples such that a run may end: in Silver, or in the spool. `baseline` is for the next
@@ -64,10 +80,15 @@ impl Store {
         if samples.is_empty() {
             return Ok(());
         }
+        if self.spool.is_none() && samples.iter().any(awaits_clock) {
+            self.spool = Some(self.lake.open_spool(&self.host_id).map_err(with_lake_hint)?);
+        }
+        let waits = self.waits();
         let appended = match &mut self.spool {
             Some(spool) => {
-                let is_durable = self.settings.durability != Durability::Publish;
-                let appended = spool.append(samples, baseline, is_durable).map_err(with_lake_hint)?;
+                let is_durable = !waits || self.settings.durability != Durability::Publish;
+                let note = baseline.filter(|_| waits);
+                let appended = spool.append(samples, note, is_durable).map_err(with_lake_hint)?;
                 let dropped = spool.dropped();
                 if dropped > 0 {
                     tracing::error!(dropped, "spool is full, the oldest samples were overwritten");
@@ -75,12 +96,11 @@ impl Store {
                 }
                 appended
             }
-            None => {
-                let appended = self.lake.host_metrics().append(samples).map_err(with_lake_hint)?;
-                self.keep(baseline);
-                appended
-            }
+            None => self.lake.host_metrics().append(samples).map_err(with_lake_hint)?,
         };
+        if !waits {
+            self.keep(baseline);
+        }
         self.is_incomplete |= !appended.refused.is_empty();
         report(&appended);
         Ok(())
@@ -99,16 +119,30 @@ impl Store {
     pub(crate) fn publish_if_due(&mut self, now: DateTime<Utc>, next_sample: TimeDelta) {
         let Some(waiting) = self.spool.as_ref().map(Spool::waiting) else { return };
         let minutes = self.settings.publish_interval_minutes;
-        let is_over = |oldest| is_interval_over(oldest, now + next_sample, minutes);
+        let is_over = |oldest| minutes == 0 || is_interval_over(oldest, now + next_sample, minutes);
         if waiting.samples > 0 && (waiting.is_urgent || waiting.oldest.is_none_or(is_over)) {
             self.publish_or_keep();
         }
     }
 
+    /// Once a run.
+    fn tell_of_clock(&mut self, held: usize) {
+        if !std::mem::replace(&mut self.is_clock_told, true) {
+            self.is_incomplete |= report_held(held, Utc::now());
+        }
+    }
+
     fn publish_or_keep(&mut self) {
         let Some(spool) = &mut self.spool else { return };
+        spool.set_clock(clock::reading(&self.provider));
         match spool.publish() {
-            Ok(appended) => report(&appended),
+            Ok(appended) => {
+                report(&appended);
+                self.is_incomplete |= appended.undated.is_some();
+                if appended.held > 0 {
+                    self.tell_of_clock(appended.held);
+                }
+            }
             Err(error) => {
                 let error = format!("{:#}", with_lake_hint(error));
                 let waiting = spool.waiting().samples;
@@ -120,11 +154,32 @@ impl Store {
 }
 
 /// `--publish`: publishes what waits in the spool of a host.
-pub(crate) fn publish_waiting(lake: &Lake, host_id: &HostId) -> anyhow::Result<Exit> {
+pub(crate) fn publish_waiting(
+    lake: &Lake,
+    host_id: &HostId,
+    provider: &ProviderSettings,
+) -> anyhow::Result<Exit> {
     let Some(mut spool) = lake.find_spool(host_id).map_err(with_lake_hint)? else { return Ok(Exit::Done) };
-    let is_incomplete = report_damage(&spool);
-    report(&spool.publish().map_err(with_lake_hint)?);
+    let is_damaged = report_damage(&spool);
+    let clock = clock::reading(provider);
+    spool.set_clock(clock.clone());
+    let appended = spool.publish().map_err(with_lake_hint)?;
+    report(&appended);
+    let is_late = appended.held > 0 && report_held(appended.held, clock.now);
+    let is_incomplete = is_damaged || is_late || appended.undated.is_some();
     Ok(if is_incomplete { Exit::Incomplete } else { Exit::Done })
+}
+
+/// Returns whether somebody has to set the clock.
+fn report_held(held: usize, now: DateTime<Utc>) -> bool {
+    let is_unset = now.timestamp_micros() < FIRST_MEASURED_US;
+    let clock = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    if is_unset {
+        tracing::warn!(held, clock, "clock is not set, samples wait in the spool until it is (timedatectl)");
+    } else {
+        tracing::info!(held, clock, "samples wait for a synchronised clock, an hour after the boot at most");
+    }
+    is_unset
 }
 
 /// Returns whether there was any.
@@ -144,6 +199,10 @@ fn report(appended: &Appended) {
     for nulled in &appended.nulled {
         let as_of = nulled.as_of.to_rfc3339();
         tracing::warn!(host_id = nulled.host_id, as_of, reason = %nulled.violation, "value stored as null");
+    }
+    if let Some(path) = &appended.undated {
+        let path = path.display().to_string();
+        tracing::error!(path, "samples of a boot whose clock was never set cannot be dated, set aside");
     }
     for file in &appended.files {
         tracing::info!(path = %file.display(), rows = appended.rows, "samples published");

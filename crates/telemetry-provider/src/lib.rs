@@ -14,6 +14,7 @@
 //! Each provider has a reading, which touches the machine, and a pure function from readings to
 //! columns. A reading that fails is `None` plus a debug line, never zero.
 
+mod clock;
 mod composite;
 mod config;
 mod cpu_time;
@@ -28,6 +29,7 @@ mod provider;
 mod raspberry_pi;
 mod sampler;
 
+pub use clock::BootClock;
 pub use composite::CompositeProvider;
 pub use config::{ProviderConfig, ProviderSection, ProviderSettings, RaspberryPiSection};
 pub use cpu_time::{CpuBaseline, CpuCounters};

@@ -21,7 +21,7 @@ pub use temperature::TemperatureProvider;
 pub use tree::Tree;
 
 pub(crate) use mounts::mount_of;
-pub(crate) use processor::{online_cpus, uptime_seconds};
+pub(crate) use processor::{boot_id, online_cpus, uptime_seconds};
 
 /// Whether the firmware says that this is a Raspberry Pi of any model.
 pub(crate) fn is_raspberry_pi(tree: &Tree) -> bool {
@@ -30,5 +30,5 @@ pub(crate) fn is_raspberry_pi(tree: &Tree) -> bool {
 
 /// Seconds since the baseline was read; `None` if it cannot begin a window now.
 pub(crate) fn baseline_age_seconds(tree: &Tree, baseline: &CpuBaseline) -> Option<f64> {
-    baseline.age_at(&processor::boot_id(tree)?, uptime_seconds(tree)?)
+    baseline.age_at(&boot_id(tree)?, uptime_seconds(tree)?)
 }
