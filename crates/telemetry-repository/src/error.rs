@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::lock::Holder;
+use crate::holder::Holder;
 
 /// An error of the lake. Display names the object, never the source.
 #[derive(Debug, Error)]

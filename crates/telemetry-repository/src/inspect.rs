@@ -9,9 +9,10 @@ use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HostId};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, Space};
+use crate::holder::{Holder, holder_of};
 use crate::lake::Lake;
 use crate::layout::{QUARANTINE, STAGING, STATE, STATE_OF_LAKE, dataset_directory, date_directory, unique};
-use crate::lock::{Holder, holder_path, lock_path, try_read_holder};
+use crate::lock::lock_path;
 
 /// Another process may clean the staging directory in the middle of a probe.
 const PROBE_ATTEMPTS: usize = 3;
@@ -33,10 +34,9 @@ pub enum Probe {
 pub enum LockState {
     /// Nobody has it.
     Free,
-    /// A process has it, which is alive.
-    Held(Holder),
-    /// Its holder ended without giving it back; the lock ended with it.
-    Left(Holder),
+    /// A process has it, which is alive; `None` if this process cannot see it (as from within a
+    /// container).
+    Held(Option<Holder>),
 }
 
 /// What is in the quarantine.
@@ -215,15 +215,10 @@ fn access(path: &Path) -> io::Result<()> {
     fs::metadata(path).map(|_| ())
 }
 
-/// The holder's file is there for as long as the lock is held, so the lock itself is only tried where
-/// it is: a program that begins at that instant would find it taken.
 fn lock_state(directory: &Path, name: &str) -> Result<LockState, RepositoryError> {
-    let Some(holder) = try_read_holder(&holder_path(directory, name)) else { return Ok(LockState::Free) };
     let path = lock_path(directory, name);
-    match is_locked(&path).at("lock", &path)? {
-        true => Ok(LockState::Held(holder)),
-        false => Ok(LockState::Left(holder)),
-    }
+    let is_held = is_locked(&path).at("lock", &path)?;
+    Ok(if is_held { LockState::Held(holder_of(&path)) } else { LockState::Free })
 }
 
 /// Whether another process has the lock of an existing file; false if there is none.
@@ -256,7 +251,8 @@ mod tests {
     }
 
     fn holder() -> Holder {
-        Holder { pid: 7, since: chrono::DateTime::UNIX_EPOCH, command: "collect".to_owned() }
+        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        Holder { pid: std::process::id(), since: chrono::DateTime::UNIX_EPOCH, command }
     }
 
     /// All paths below a directory.
@@ -326,14 +322,27 @@ mod tests {
         let host = HostId::parse("pi").unwrap();
         assert_eq!(lake.collector_lock(&host).unwrap(), LockState::Free);
         let lock = lake.lock_collector(&host, &holder()).unwrap();
-        assert_eq!(lake.collector_lock(&host).unwrap(), LockState::Held(holder()));
+        let LockState::Held(Some(found)) = lake.collector_lock(&host).unwrap() else { panic!("not held") };
+        assert_eq!(found.pid, holder().pid);
         assert_eq!(lake.rollup_lock().unwrap(), LockState::Free);
         drop(lock);
         assert_eq!(lake.collector_lock(&host).unwrap(), LockState::Free);
-        let path = holder_path(&lake.root().join(STATE).join("pi"), "collector");
-        fs::write(path, serde_json::to_vec(&holder()).unwrap()).unwrap();
-        assert_eq!(lake.collector_lock(&host).unwrap(), LockState::Left(holder()));
-        lake.lock_collector(&host, &holder()).unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_does_not_keep_a_lock_from_anybody() {
+        let (_directory, lake) = lake(&[]);
+        let host = HostId::parse("pi").unwrap();
+        drop(lake.lock_collector(&host, &holder()).unwrap());
+        let path = lock_path(&lake.state_directory(host.as_str()), "collector");
+        let looking = File::open(path).unwrap();
+        looking.lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| lake.lock_collector(&host, &holder()));
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            drop(looking);
+            taken.join().unwrap().unwrap();
+        });
     }
 
     #[test]

@@ -9,10 +9,11 @@ use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HostId};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, OperatingSystem};
+use crate::holder::Holder;
 use crate::host_alerts::HostAlertsRepository;
 use crate::host_metrics::HostMetricsRepository;
 use crate::layout::{STATE, STATE_OF_LAKE, date_directory};
-use crate::lock::{self, Holder, Lock, open_lock_file};
+use crate::lock::{self, Lock, open_lock_file};
 use crate::publish::Exclusion;
 use crate::staging::{Cleaned, Staging};
 use crate::state;

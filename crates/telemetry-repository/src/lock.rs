@@ -1,58 +1,30 @@
-//! Locks between processes, and who holds them.
+//! Locks between processes.
 //!
 //! A lock is the operating system's lock of an empty file, so it ends with its holder, however that
-//! ends. Who the holder is stands in a second file beside it: where locks are mandatory (Windows) a
-//! locked file cannot be read.
+//! ends.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
-
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, create_directories};
+use crate::holder::{Announcement, Holder, holder_of};
 use crate::lake::Lake;
 
-/// Who holds a lock, as told by the holder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Process id.
-    pub pid: u32,
-    /// When it took the lock.
-    pub since: DateTime<Utc>,
-    /// The program and its arguments.
-    pub command: String,
-}
-
-impl Holder {
-    pub(crate) fn describe(holder: Option<&Self>) -> String {
-        match holder {
-            Some(Self { pid, since, command }) => {
-                let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                format!("process {pid} since {since} ({command})")
-            }
-            None => "another process".to_owned(),
-        }
-    }
-}
+/// Who only looks whether a lock is taken has it for an instant, and a holder can be named only a moment
+/// after it took the lock: both are worth a short wait.
+const ATTEMPTS: usize = 10;
+const LEAST_ATTEMPTS: usize = 2;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A lock that ends when this is dropped, or with the process.
 #[derive(Debug)]
 pub struct Lock {
-    holder_path: PathBuf,
+    // Before the lock itself, which is released last.
+    _announcement: Announcement,
     _file: File,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Before the lock itself is released, so that the next holder's entry is never removed.
-        if let Err(error) = fs::remove_file(&self.holder_path) {
-            tracing::debug!(path = %self.holder_path.display(), %error, "lock holder file stays behind");
-        }
-    }
 }
 
 /// Takes the lock `<directory>/<name>.lock`, or says at once who holds it.
@@ -64,53 +36,24 @@ pub(crate) fn lock(
 ) -> Result<Lock, RepositoryError> {
     let path = lock_path(directory, name);
     let file = open_lock_file(lake.system().as_ref(), lake.root(), &path)?;
-    let holder_path = holder_path(directory, name);
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(RepositoryError::Locked { what, holder: read_holder(&holder_path) });
+    let mut other = None;
+    for attempt in 1..=ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock { _announcement: Announcement::new(&path, holder), _file: file }),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(RepositoryError::io("lock", &path, source)),
         }
-        Err(TryLockError::Error(source)) => {
-            return Err(RepositoryError::io("lock", &path, source));
+        other = holder_of(&path);
+        if other.is_some() && attempt >= LEAST_ATTEMPTS {
+            break;
         }
+        std::thread::sleep(PAUSE);
     }
-    let lock = Lock { holder_path, _file: file };
-    if let Err(error) = write_holder(&lock.holder_path, holder) {
-        tracing::warn!(path = %lock.holder_path.display(), %error, "lock holder file cannot be written");
-    }
-    Ok(lock)
+    Err(RepositoryError::Locked { what, holder: other })
 }
 
 pub(crate) fn lock_path(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.lock"))
-}
-
-/// Where the holder says who it is.
-pub(crate) fn holder_path(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.holder.json"))
-}
-
-fn write_holder(path: &Path, holder: &Holder) -> io::Result<()> {
-    // By rename, so that a process that fails to get the lock reads all of it or nothing.
-    let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec(holder)?)?;
-    fs::rename(&new, path)
-}
-
-/// The holder takes the lock a moment before it can say who it is: worth a short wait.
-fn read_holder(path: &Path) -> Option<Holder> {
-    for _ in 0..10 {
-        if let Some(holder) = try_read_holder(path) {
-            return Some(holder);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    None
-}
-
-/// What stands in a holder's file, if it is there and whole.
-pub(crate) fn try_read_holder(path: &Path) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// Whether an open file still has a name.

@@ -7,35 +7,50 @@ use telemetry_schema::HostId;
 
 use crate::samples::{instant, samples, temporary_lake, tree};
 
-fn holder(pid: u32, command: &str) -> Holder {
-    Holder { pid, since: instant("2026-11-21T12:00:00Z"), command: command.to_owned() }
+/// This process, as Linux would say it of itself.
+fn holder() -> Holder {
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    Holder { pid: std::process::id(), since: instant("2026-11-21T12:00:00Z"), command }
 }
 
 #[test]
 fn the_second_collector_is_told_who_is_first() {
     let (_keep, root) = temporary_lake();
     let (pi, nas) = (HostId::parse("pi").unwrap(), HostId::parse("nas").unwrap());
-    let first = Lake::new(&root).lock_collector(&pi, &holder(7, "telemetry-collect --watch")).unwrap();
-    let _other_host = Lake::new(&root).lock_collector(&nas, &holder(8, "telemetry-collect")).unwrap();
-    let error = Lake::new(&root).lock_collector(&pi, &holder(9, "telemetry-collect")).unwrap_err();
-    let expected =
-        "the collector of pi is locked by process 7 since 2026-11-21T12:00:00Z (telemetry-collect --watch)";
-    assert_eq!(error.to_string(), expected);
+    let first = Lake::new(&root).lock_collector(&pi, &holder()).unwrap();
+    let _other_host = Lake::new(&root).lock_collector(&nas, &holder()).unwrap();
+    let error = Lake::new(&root).lock_collector(&pi, &holder()).unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with(&format!("the collector of pi is locked by process {} since", holder().pid)));
+    assert!(said.ends_with(&format!("({})", holder().command)), "{said}");
     let RepositoryError::Locked { holder: Some(named), .. } = error else { panic!("{error:?}") };
-    assert_eq!(named, holder(7, "telemetry-collect --watch"));
+    assert_eq!((named.pid, &named.command), (holder().pid, &holder().command));
     drop(first);
-    Lake::new(&root).lock_collector(&pi, &holder(9, "telemetry-collect")).unwrap();
+    Lake::new(&root).lock_collector(&pi, &holder()).unwrap();
 }
 
+/// Each change of a directory costs an SD card more than a minute of samples does.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_holder_that_cannot_be_found_out_is_another_process() {
+fn a_lock_that_was_taken_before_changes_no_directory() {
+    use std::os::unix::fs::MetadataExt as _;
+
     let (_keep, root) = temporary_lake();
     let lake = Lake::new(&root);
-    let _first = lake.lock_rollup(&holder(7, "telemetry-rollup")).unwrap();
-    let path = root.join(".state/@lake/rollup.holder.json");
-    fs::write(&path, "{").unwrap();
-    let error = lake.lock_rollup(&holder(8, "telemetry-rollup")).unwrap_err();
-    assert_eq!(error.to_string(), "the rollup is locked by another process");
+    let look = || {
+        let paths = tree(&root).into_iter().map(|path| root.join(path));
+        let changed = |path: &std::path::PathBuf| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.mtime_nsec(), metadata.ctime_nsec())
+        };
+        paths.map(|path| (changed(&path), path)).collect::<Vec<_>>()
+    };
+    drop(lake.lock_rollup(&holder()).unwrap());
+    let before = look();
+    let lock = lake.lock_rollup(&holder()).unwrap();
+    assert_eq!(look(), before);
+    drop(lock);
+    assert_eq!(look(), before);
 }
 
 #[test]
@@ -44,11 +59,11 @@ fn one_of_many_gets_the_lock() {
     let barrier = std::sync::Barrier::new(8);
     let locks: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|pid| {
+            .map(|_| {
                 let (lake, barrier) = (Lake::new(&root), &barrier);
                 scope.spawn(move || {
                     barrier.wait();
-                    lake.lock_rollup(&holder(pid, "telemetry-rollup"))
+                    lake.lock_rollup(&holder())
                 })
             })
             .collect();
@@ -79,7 +94,7 @@ fn state_is_kept_and_damage_is_forgotten() {
 fn dies_when_told_to() {
     let Some(root) = std::env::var_os("TELEMETRY_TEST_DIES_IN") else { return };
     let lake = Lake::new(root);
-    let _lock = lake.lock_rollup(&holder(std::process::id(), "dies")).unwrap();
+    let _lock = lake.lock_rollup(&holder()).unwrap();
     lake.host_metrics().append(&samples("pi", instant("2026-11-21T12:00:00Z"), 6)).unwrap();
     std::process::abort();
 }
@@ -112,5 +127,5 @@ fn what_a_dead_process_leaves_is_taken_over() {
     let cleaned = lake.clean_staging(now + TimeDelta::minutes(61)).unwrap();
     assert_eq!((cleaned.orphans, cleaned.trashed), (0, 1));
     assert_eq!(tree(&root.join(".trash")), [""; 0]);
-    let _free = lake.lock_rollup(&holder(1, "next")).unwrap();
+    let _free = lake.lock_rollup(&holder()).unwrap();
 }

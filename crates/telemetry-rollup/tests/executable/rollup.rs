@@ -322,11 +322,13 @@ fn today_is_open_until_its_buckets_are_final() {
 fn two_rollups_exclude_each_other() {
     let world = World::new();
     world.append("pi", "2026-03-10T12:00:03Z", 30);
-    let holder = Holder { pid: 4711, since: Utc::now(), command: "another rollup".into() };
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let holder = Holder { pid: std::process::id(), since: Utc::now(), command };
     let lock = world.lake().lock_rollup(&holder).unwrap();
     let got = world.run(&[]);
     assert_eq!(got.code, 75, "{}", got.stderr);
-    assert!(got.stderr.contains("process 4711") && got.stderr.contains("another rollup"), "{}", got.stderr);
+    let named = format!("process {} since", holder.pid);
+    assert!(got.stderr.contains(&named) && got.stderr.contains(&holder.command), "{}", got.stderr);
     assert_eq!(world.run(&["plan"]).code, 0, "looking needs no lock");
     drop(lock);
     world.build(&[]);

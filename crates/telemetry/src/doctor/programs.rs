@@ -31,13 +31,12 @@ pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
 fn collector(facts: &Facts, lake: &LakeFacts) -> Finding {
     match &lake.collector {
         LockState::Free => Finding::ok(COLLECTOR, "not at work now"),
-        LockState::Held(holder) if is_silent(facts, lake, holder) => Finding::problem(
+        LockState::Held(Some(holder)) if is_silent(facts, lake, holder) => Finding::problem(
             COLLECTOR,
             format!("{} has the lock, but publishes nothing", named(holder)),
             format!("kill {}; the next run takes its place", holder.pid),
         ),
-        LockState::Held(holder) => Finding::ok(COLLECTOR, format!("{} is at work", named(holder))),
-        LockState::Left(holder) => left(COLLECTOR, holder),
+        LockState::Held(holder) => Finding::ok(COLLECTOR, at_work(holder.as_ref())),
     }
 }
 
@@ -51,19 +50,18 @@ fn is_silent(facts: &Facts, lake: &LakeFacts, holder: &Holder) -> bool {
 fn rollup_lock(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
     match &lake.rollup {
         LockState::Free => None,
-        LockState::Held(holder) if facts.now - holder.since > LONG_ROLLUP => Some(Finding::warning(
+        LockState::Held(Some(holder)) if facts.now - holder.since > LONG_ROLLUP => Some(Finding::warning(
             ROLLUP,
             format!("{} has been at work for {}", named(holder), span(facts.now - holder.since)),
             format!("ps -o pid,etime,time,stat,args -p {}; if it hangs: kill {}", holder.pid, holder.pid),
         )),
-        LockState::Held(holder) => Some(Finding::ok(ROLLUP, format!("{} is at work", named(holder)))),
-        LockState::Left(holder) => Some(left(ROLLUP, holder)),
+        LockState::Held(holder) => Some(Finding::ok(ROLLUP, at_work(holder.as_ref()))),
     }
 }
 
-fn left(check: &'static str, holder: &Holder) -> Finding {
-    let text = format!("{} was killed; its lock ended with it", named(holder));
-    Finding::note(check, text)
+fn at_work(holder: Option<&Holder>) -> String {
+    let who = holder.map_or_else(|| "a process that cannot be seen from here".to_owned(), named);
+    format!("{who} is at work")
 }
 
 fn named(holder: &Holder) -> String {

@@ -356,16 +356,15 @@ fn samples_are_missed() {
 fn programs_that_hang_or_lag_are_told() {
     check(&[
         (
-            |facts| lake(facts).collector = LockState::Held(holder(600)),
+            |facts| lake(facts).collector = LockState::Held(Some(holder(600))),
             ("collector", Good, "process 4711 since", ""),
         ),
-        (|facts| lake(facts).collector = LockState::Left(holder(600)), ("collector", Note, "was killed", "")),
-        (|facts| lake(facts).rollup = LockState::Held(holder(5)), ("rollup", Good, "is at work", "")),
+        (|facts| lake(facts).collector = LockState::Held(None), ("collector", Good, "cannot be seen", "")),
+        (|facts| lake(facts).rollup = LockState::Held(Some(holder(5))), ("rollup", Good, "is at work", "")),
         (
-            |facts| lake(facts).rollup = LockState::Held(holder(61)),
+            |facts| lake(facts).rollup = LockState::Held(Some(holder(61))),
             ("rollup", Warning, "at work for 1h 1m", "kill 4711"),
         ),
-        (|facts| lake(facts).rollup = LockState::Left(holder(61)), ("rollup", Note, "was killed", "")),
         (
             |facts| lake(facts).programs.built = Some(now() - TimeDelta::hours(2)),
             ("rollup", Warning, "2h ago", "telemetry-rollup -v --config /etc/t.toml"),
@@ -404,12 +403,12 @@ fn programs_that_hang_or_lag_are_told() {
 fn a_collector_that_holds_the_lock_and_publishes_nothing_is_to_be_ended() {
     let mut facts = healthy();
     samples(&mut facts).last = Some(now() - TimeDelta::hours(1));
-    lake(&mut facts).collector = LockState::Held(holder(120));
+    lake(&mut facts).collector = LockState::Held(Some(holder(120)));
     let findings = examine(&facts);
     let collector = findings.iter().find(|finding| finding.check == "collector").unwrap();
     assert_eq!(collector.level, Problem);
     assert!(collector.remedy.as_deref().unwrap().starts_with("kill 4711"), "{collector:?}");
-    lake(&mut facts).collector = LockState::Held(holder(1));
+    lake(&mut facts).collector = LockState::Held(Some(holder(1)));
     let begun = examine(&facts);
     assert!(begun.iter().any(|finding| finding.check == "collector" && finding.level == Good), "{begun:#?}");
 }

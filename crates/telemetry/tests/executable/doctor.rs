@@ -98,12 +98,13 @@ fn commands_are_for_the_lake_that_was_looked_at() {
 fn who_has_the_lock_is_told_and_not_disturbed() {
     let world = World::new();
     world.sample(2, |_| false);
-    let holder = Holder { pid: 4711, since: Utc::now(), command: "telemetry-collect --watch".to_owned() };
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let holder = Holder { pid: std::process::id(), since: Utc::now(), command };
     let lock = world.lake().lock_collector(&host(), &holder).unwrap();
     let found = world.examine();
     let collector = &expect(&found, "collector", "ok").text;
-    assert!(collector.starts_with("process 4711 since"), "{collector}");
-    assert!(collector.ends_with("(telemetry-collect --watch) is at work"), "{collector}");
+    assert!(collector.starts_with(&format!("process {} since", holder.pid)), "{collector}");
+    assert!(collector.ends_with(&format!("({}) is at work", holder.command)), "{collector}");
     assert!(world.lake().lock_collector(&host(), &holder).is_err(), "the lock is gone");
     drop(lock);
     assert_eq!(expect(&world.examine(), "collector", "ok").text, "not at work now");
