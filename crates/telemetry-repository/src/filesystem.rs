@@ -109,6 +109,19 @@ impl FileSystem for OperatingSystem {
         OpenOptions::new().write(true).create_new(true).open(path)
     }
 
+    #[cfg(target_os = "linux")]
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let open = |flags| OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
+        // Reading would change the file where the mount keeps times of access; only its owner may ask
+        // for that not to be done.
+        match open(rustix::fs::OFlags::NOATIME.bits().cast_signed()) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(0),
+            result => result,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn open_file(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(path)
     }

@@ -22,6 +22,9 @@ pub(super) const MOST_PAYLOAD_BYTES: usize =
 /// say that it is about to be emptied without overwriting what it is about.
 const RESERVED_BYTES: usize = 512;
 
+/// What a disk writes at least; the memory of a card has larger units, which are multiples of it.
+pub(super) const BLOCK_BYTES: usize = 4096;
+
 /// A frame to be written.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -40,6 +43,9 @@ pub(super) struct Journal {
     file: File,
     columns: Vec<String>,
     state: State,
+    /// Whether an append has failed, so that frames may lie behind the end that only the next append,
+    /// at the very same place, makes unreadable.
+    has_failed: bool,
 }
 
 /// Where the journal is.
@@ -102,7 +108,8 @@ impl Journal {
         let (state, contents) =
             recovery::read(system.as_ref(), &file, segments.min(super::MOST_SEGMENTS), &columns)
                 .at("read", path)?;
-        let journal = Self { system: Arc::clone(system), path: path.to_owned(), file, columns, state };
+        let system = Arc::clone(system);
+        let journal = Self { system, path: path.to_owned(), file, columns, state, has_failed: false };
         Ok((journal, contents))
     }
 
@@ -137,14 +144,26 @@ impl Journal {
     /// Writes frames, and makes them and all before them durable if wanted.
     pub(super) fn append(&mut self, entries: &[Entry], is_durable: bool) -> Result<(), RepositoryError> {
         let before = self.state.clone();
+        self.go_to_free_block(entries);
         let written = entries
             .iter()
             .try_for_each(|entry| self.write(entry))
             .and_then(|()| if is_durable { self.sync() } else { Ok(()) });
         if written.is_err() {
             self.state = before;
+            self.has_failed = true;
         }
         written
+    }
+
+    /// What fits a block is not written across the border of two: a minute of samples then costs one
+    /// block, and never two.
+    fn go_to_free_block(&mut self, entries: &[Entry]) {
+        let bytes: usize = entries.iter().map(|entry| frame_bytes(entry.payload.len())).sum();
+        let free = BLOCK_BYTES - self.state.position % BLOCK_BYTES;
+        if (free + 1..=BLOCK_BYTES).contains(&bytes) && !self.has_failed {
+            self.state.position += free;
+        }
     }
 
     /// Durably says what is about to be published, and as of when.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
+use super::journal::BLOCK_BYTES;
 use super::*;
 use crate::faults::{Change, Faulty};
 use crate::filesystem::{FileSystem, OperatingSystem};
@@ -245,6 +246,57 @@ fn an_append_that_fails_anywhere_can_be_repeated() {
         let plain: Arc<dyn FileSystem> = Arc::new(OperatingSystem);
         assert_eq!(numbers(&open(&plain, &path).1), (0..7).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn what_fits_a_block_is_written_into_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = journal(directory.path());
+    let system = Arc::new(Faulty { changes: Some(Mutex::default()), ..Faulty::default() });
+    let (mut journal, _) = open(&(Arc::clone(&system) as Arc<dyn FileSystem>), &path);
+    let mut random = fastrand::Rng::with_seed(3);
+    for number in 0..60 {
+        let entries = [entry(2 * number, random.usize(8..3_000)), entry(2 * number + 1, 200)];
+        journal.append(&entries, true).unwrap();
+        let changes = std::mem::take(&mut *system.changes.as_ref().unwrap().lock().unwrap());
+        let frames = changes.iter().filter_map(|change| match change {
+            Change::Write(offset, bytes) if !offset.is_multiple_of(SEGMENT_BYTES as u64) => {
+                Some((*offset, bytes))
+            }
+            _ => None,
+        });
+        let blocks: Vec<u64> = frames
+            .flat_map(|(offset, bytes)| [offset, offset + bytes.len() as u64 - 1])
+            .map(|byte| byte / BLOCK_BYTES as u64)
+            .collect();
+        assert!(blocks.len() == 4 && blocks.iter().all(|block| *block == blocks[0]), "{blocks:?}");
+    }
+}
+
+#[test]
+fn what_a_failed_append_left_is_overwritten_by_a_longer_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = journal(directory.path());
+    let plain: Arc<dyn FileSystem> = Arc::new(OperatingSystem);
+    let (mut journal, _) = open(&plain, &path);
+    journal.append(&[entry(0, 3_000)], true).unwrap();
+    drop(journal);
+    let calls = {
+        let system = Arc::new(Faulty::default());
+        open(&(Arc::clone(&system) as Arc<dyn FileSystem>), &path);
+        system.log().len()
+    };
+    // The frame is written, and its sync fails.
+    let system: Arc<dyn FileSystem> = Arc::new(Faulty::failing_at(calls + 2, std::io::ErrorKind::Other));
+    let (mut journal, _) = open(&system, &path);
+    journal.append(&[entry(1, 100)], true).unwrap_err();
+    assert_eq!(numbers(&open(&plain, &path).1), [0, 1], "it was not written");
+    journal.append(&[entry(1, 900), entry(2, 2_000)], true).unwrap();
+    journal.append(&[entry(3, 3_000)], true).unwrap();
+    let found = open(&plain, &path).1;
+    assert_eq!(numbers(&found), [0, 1, 2, 3]);
+    let lengths: Vec<_> = found.frames.iter().map(|frame| frame.payload.len()).collect();
+    assert_eq!(lengths, [3_000, 900, 2_000, 3_000], "the frame of the failed append is still there");
 }
 
 #[test]

@@ -36,8 +36,8 @@ use crate::layout::SPOOL;
 use crate::lock::make_directories;
 
 const JOURNAL: &str = "journal";
-/// 4 MiB: more than a day of samples every ten seconds, however they are written.
-const MOST_SEGMENTS: usize = 64;
+/// 7.5 MiB: more than a day of samples every ten seconds, however they are written.
+const MOST_SEGMENTS: usize = 120;
 /// One that is written, one that waits and one that is next.
 const LEAST_SEGMENTS: usize = 3;
 /// Of the free space, the spool takes this part at most.
@@ -87,7 +87,7 @@ pub struct SpoolDamage {
 }
 
 impl Lake {
-    /// Opens the spool of a host, making it where there is none: at most 4 MiB, and a third of the
+    /// Opens the spool of a host, making it where there is none: at most 7.5 MiB, and a third of the
     /// free space. Damage is set aside, and what is whole is kept.
     ///
     /// # Errors

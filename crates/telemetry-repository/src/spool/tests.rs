@@ -10,6 +10,7 @@ use telemetry_schema::{HOST_METRICS, HostId, HostMetricsSample, Row as _, Value,
 use super::dating::Announcement;
 use super::*;
 use crate::faults::Faulty;
+use crate::filesystem::{FileSystem, OperatingSystem};
 
 fn sample(second: i64) -> HostMetricsSample {
     let cell = |name| match name {
@@ -240,15 +241,24 @@ fn all_names_of_columns_fit_a_header() {
 }
 
 #[test]
-fn a_day_of_samples_fits() {
-    let bytes_of_sample = |rows: usize| {
-        let mut random = fastrand::Rng::with_seed(1);
-        let rows: Vec<_> = (0..rows).map(|n| full_sample(n as i64, &mut random)).collect();
-        frame::frame_bytes(cells::encode(&rows, usize::MAX).0.len()) / rows.len()
-    };
-    let room = MOST_SEGMENTS * (SEGMENT_BYTES - segment::HEADER_BYTES - bytes_of_sample(6) * 6);
-    assert!(8_640 * bytes_of_sample(1) < room, "{} bytes each", bytes_of_sample(1));
-    assert!(8_640 * bytes_of_sample(6) < 2 * room / 3, "{} bytes each", bytes_of_sample(6));
+fn a_day_of_samples_fits_however_they_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let system: Arc<dyn FileSystem> = Arc::new(OperatingSystem);
+    let mut random = fastrand::Rng::with_seed(1);
+    for rows in [1, 6] {
+        let path = directory.path().join(rows.to_string());
+        Journal::create(&system, &path, MOST_SEGMENTS).unwrap();
+        let (mut journal, _) = Journal::open(&system, &path, Vec::new()).unwrap();
+        let samples: Vec<_> = (0..rows).map(|n| full_sample(n as i64, &mut random)).collect();
+        let payload = cells::encode(&samples, usize::MAX).0;
+        for _ in 0..8_640 / rows {
+            let rows = Entry { kind: Kind::Rows, rows: rows as u32, reports: 0, payload: payload.clone() };
+            // What the collector leaves for its next run.
+            let note = Entry { kind: Kind::Note, rows: 0, reports: 0, payload: vec![b'x'; 220] };
+            journal.append(&[rows, note], false).unwrap();
+        }
+        assert_eq!(journal.state().dropped, 0, "{} bytes", payload.len());
+    }
 }
 
 /// A sample in which every column has a value that is as long as it gets.
