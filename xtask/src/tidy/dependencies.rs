@@ -28,6 +28,7 @@ const RINGS: [(&str, &[&str]); 4] = [
             "telemetry-serve",
             "telemetry",
             "telemetry-bench",
+            "telemetry-trials",
             "xtask",
         ],
     ),

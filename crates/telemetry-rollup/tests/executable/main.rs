@@ -5,7 +5,11 @@ mod alerts;
 mod compact;
 mod expire;
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
 mod kills;
+#[cfg(target_os = "linux")]
+mod outcome;
 mod rollup;
 mod sql;
 mod support;

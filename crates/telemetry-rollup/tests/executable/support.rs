@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, Lake, keys, rows_from_frame};
@@ -72,12 +72,7 @@ impl World {
 
     /// With these environment variables.
     pub(crate) fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).envs(environment.iter().copied()).output().unwrap();
-        Ended {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        ended(self.command(arguments).envs(environment.iter().copied()).output().unwrap())
     }
 
     /// Builds and expects success.
@@ -123,6 +118,14 @@ impl World {
         let gold = self.gold(5);
         let files = gold.dates().unwrap().into_iter().flat_map(|date| gold.files_on(date).unwrap());
         files.map(|file| (file.date, (file.path.clone(), inode(&file.path)))).collect()
+    }
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
