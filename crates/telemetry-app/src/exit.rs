@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use telemetry_repository::RepositoryError;
 
-use crate::{CommonFlags, ConfigError, Loaded, log, print_text};
+use crate::{CommonFlags, ConfigError, Loaded, log, print_text, remedy};
 
 /// The exit codes of all programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,16 @@ pub enum Exit {
     Incomplete = 3,
     /// Done, and something is as the caller asked to be told by the exit code.
     Alert = 4,
+    /// The file system or directory that should hold the lake is not there.
+    MissingLake = 72,
+    /// There is no room, for bytes or for files.
+    NoRoom = 73,
+    /// The disk fails: the file system is read-only, or says that it cannot read or write.
+    DiskFault = 74,
     /// Another run is busy; try again later.
     TryAgain = 75,
+    /// This user lacks a right.
+    NoPermission = 77,
     /// The configuration is wrong.
     Configuration = 78,
 }
@@ -48,7 +56,9 @@ pub fn main_with<P: Parser>(
 ) -> ExitCode {
     let program = P::parse();
     let flags = common(&program).clone();
+    let mut lake = None;
     let outcome = flags.load().map_err(anyhow::Error::from).and_then(|loaded| {
+        lake = Some(loaded.config.lake.clone());
         log::start(loaded.config.log.level, flags.verbose);
         if flags.print_config {
             print_text(&loaded.to_toml())?;
@@ -60,17 +70,21 @@ pub fn main_with<P: Parser>(
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
         Err(error) => {
-            report(P::command().get_name(), &error);
+            let help = lake.and_then(|lake| remedy(error.downcast_ref()?, &lake));
+            report(P::command().get_name(), &error, help.as_deref());
             code(&error).into()
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where an error reaches the user")]
-fn report(program: &str, error: &anyhow::Error) {
+fn report(program: &str, error: &anyhow::Error, help: Option<&str>) {
     match error.downcast_ref::<clap::Error>() {
         Some(usage) => eprint!("{}", usage.render()),
         None => eprintln!("{program}: error: {error:#}"),
+    }
+    if let Some(help) = help {
+        eprintln!("{program}: help: {help}");
     }
 }
 
@@ -81,10 +95,29 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<clap::Error>() {
         return Exit::Usage;
     }
-    match error.downcast_ref::<RepositoryError>() {
-        Some(RepositoryError::Locked { .. }) => Exit::TryAgain,
+    error.downcast_ref().map_or(Exit::Failed, code_of_lake)
+}
+
+fn code_of_lake(error: &RepositoryError) -> Exit {
+    match error {
+        RepositoryError::Locked { .. } => Exit::TryAgain,
+        RepositoryError::MissingParent { .. } | RepositoryError::NotMounted { .. } => Exit::MissingLake,
+        RepositoryError::NoSpace { .. } | RepositoryError::NoInode { .. } => Exit::NoRoom,
+        RepositoryError::ReadOnly { .. } => Exit::DiskFault,
+        RepositoryError::Io { source, .. } if is_disk_fault(source) => Exit::DiskFault,
+        RepositoryError::Permission { .. } => Exit::NoPermission,
         _ => Exit::Failed,
     }
+}
+
+#[cfg(unix)]
+fn is_disk_fault(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_disk_fault(_error: &std::io::Error) -> bool {
+    false
 }
 
 /// A reader that has seen enough (`| head`) is no failure.

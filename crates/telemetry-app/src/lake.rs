@@ -1,7 +1,10 @@
 //! The lake that the configuration names, and this host's place in it.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use telemetry_provider::Mount;
 use telemetry_repository::{Holder, Lake, RepositoryError};
 use telemetry_schema::HostId;
 
@@ -11,7 +14,8 @@ const HINT: &str = "choose another lake with --lake DIR, TELEMETRY_LAKE or the k
 
 impl Loaded {
     /// The configured lake. The directories above the default lake are ours to make; those above a
-    /// lake that the user named must exist, since a missing one may be an unmounted disk.
+    /// lake that the user named must exist, since a missing one may be an unmounted disk. Where nothing
+    /// of a lake is there yet, what `/etc/fstab` wants mounted there must be.
     pub fn open_lake(&self) -> anyhow::Result<Lake> {
         if self.origin("lake") == Origin::Default
             && let Some(parent) = self.config.lake.parent()
@@ -19,7 +23,11 @@ impl Loaded {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make {} for the lake ({HINT})", parent.display()))?;
         }
-        Ok(Lake::new(&self.config.lake))
+        let lake = Lake::new(&self.config.lake);
+        match missing_mount(lake.root()) {
+            Some(path) => Err(with_lake_hint(RepositoryError::NotMounted { path })),
+            None => Ok(lake),
+        }
     }
 
     /// The configured identifier of this host, else one made from the host name.
@@ -42,6 +50,18 @@ impl Loaded {
     }
 }
 
+/// Where a file system is missing below which a lake is to be made. A lake that is there is used, whatever
+/// file system it is on.
+pub fn missing_mount(lake: &Path) -> Option<PathBuf> {
+    let is_there = std::fs::read_dir(lake).is_ok_and(|mut entries| entries.next().is_some());
+    if is_there {
+        return None;
+    }
+    let above = lake.ancestors().find_map(|path| Some((path, path.canonicalize().ok()?)));
+    let (above, canonical) = above?;
+    Mount::missing(&canonical.join(lake.strip_prefix(above).ok()?))
+}
+
 /// Adds what to do to an error that another place for the lake would cure.
 pub fn with_lake_hint(error: RepositoryError) -> anyhow::Error {
     let curable = matches!(
@@ -49,6 +69,7 @@ pub fn with_lake_hint(error: RepositoryError) -> anyhow::Error {
         RepositoryError::Permission { .. }
             | RepositoryError::ReadOnly { .. }
             | RepositoryError::MissingParent { .. }
+            | RepositoryError::NotMounted { .. }
             | RepositoryError::NotADirectory { .. }
     );
     let error = anyhow::Error::new(error);

@@ -11,13 +11,15 @@ mod layers;
 mod log;
 mod output;
 mod paths;
+mod remedy;
 mod retention;
 
 pub use collect::{CollectSection, Durability};
 pub use config::{LogConfig, LogLevel, TelemetryConfig};
 pub use exit::{Exit, main_with};
 pub use flags::{CommonFlags, PrintFormat};
-pub use lake::{holder, with_lake_hint};
+pub use lake::{holder, missing_mount, with_lake_hint};
 pub use layers::{ConfigError, DEFAULT_TOML, Loaded, Origin, RUN_ID_VARIABLE};
 pub use output::{new_table, print_json, print_rows, print_text};
+pub use remedy::{quoted, remedy};
 pub use retention::{CompactSection, Days, RetentionSection};

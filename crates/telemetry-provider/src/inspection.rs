@@ -133,6 +133,19 @@ impl Mount {
         None
     }
 
+    /// The point above an absolute path where `/etc/fstab` has a file system and none is mounted; links
+    /// are not followed.
+    #[cfg(target_os = "linux")]
+    pub fn missing(path: &Path) -> Option<PathBuf> {
+        crate::linux::not_mounted(&crate::linux::Tree::new(Path::new("/")), path)
+    }
+
+    /// The point above a path where a file system is missing: cannot be asked on this system.
+    #[cfg(not(target_os = "linux"))]
+    pub fn missing(_path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// Whether another machine holds it.
     pub fn is_network(&self) -> bool {
         NETWORK.contains(&self.kind.as_str())

@@ -25,6 +25,12 @@ pub enum RepositoryError {
         /// What could not be written.
         path: PathBuf,
     },
+    /// The file system has room, but not for one more file.
+    #[error("no inode left for {}", .path.display())]
+    NoInode {
+        /// What could not be made.
+        path: PathBuf,
+    },
     /// The file system is mounted read-only.
     #[error("{} is on a read-only file system", .path.display())]
     ReadOnly {
@@ -47,6 +53,13 @@ pub enum RepositoryError {
     #[error("{} does not exist, is its file system mounted?", .path.display())]
     MissingParent {
         /// The missing directory.
+        path: PathBuf,
+    },
+    /// The file system that should hold the lake is not mounted: what is written now would be hidden by
+    /// it later, and fill another one.
+    #[error("{} is in /etc/fstab, but nothing is mounted there", .path.display())]
+    NotMounted {
+        /// Where it should be mounted.
         path: PathBuf,
     },
     /// A published file is not what it should be; reading it again does not help.
@@ -94,6 +107,7 @@ impl RepositoryError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
+            io::ErrorKind::StorageFull if lacks_inodes(&path) => Self::NoInode { path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::PermissionDenied => Self::Permission { path },
@@ -111,6 +125,20 @@ impl RepositoryError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// Whether a file system is full of files: the operating system says the same as if it were full of
+/// bytes.
+#[cfg(unix)]
+fn lacks_inodes(path: &Path) -> bool {
+    let mut stat = path.ancestors().filter_map(|path| rustix::fs::statvfs(path).ok());
+    // Some have no fixed number, and say 0 of 0.
+    stat.next().is_some_and(|stat| stat.f_files > 0 && stat.f_favail == 0 && stat.f_bavail > 0)
+}
+
+#[cfg(not(unix))]
+fn lacks_inodes(_path: &Path) -> bool {
+    false
 }
 
 /// Names the object and the action of an I/O result.

@@ -20,7 +20,7 @@ pub use processor::ProcessorProvider;
 pub use temperature::TemperatureProvider;
 pub use tree::Tree;
 
-pub(crate) use mounts::mount_of;
+pub(crate) use mounts::{mount_of, not_mounted};
 pub(crate) use processor::{boot_id, online_cpus, uptime_seconds};
 
 /// Whether the firmware says that this is a Raspberry Pi of any model.

@@ -10,6 +10,23 @@ pub(crate) fn mount_of(tree: &Tree, path: &Path) -> Option<Mount> {
     find(&tree.read("proc/self/mountinfo")?, path)
 }
 
+/// The innermost point above an absolute path at which `/etc/fstab` has a file system, if that is not
+/// mounted.
+pub(crate) fn not_mounted(tree: &Tree, path: &Path) -> Option<PathBuf> {
+    let fstab = tree.read_optional("etc/fstab")?;
+    let wanted = wanted_point(&fstab, path)?;
+    let mounted = find(&tree.read("proc/self/mountinfo")?, path)?.point;
+    (mounted != wanted && wanted.starts_with(&mounted)).then_some(wanted)
+}
+
+/// `UUID=0c5f /mnt/card ext4 defaults,nofail 0 2`; swap has no point.
+fn wanted_point(fstab: &str, path: &Path) -> Option<PathBuf> {
+    let lines = fstab.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
+    let points = lines.filter_map(|line| line.split_ascii_whitespace().nth(1)).map(unescape);
+    let points = points.map(PathBuf::from).filter(|point| point.is_absolute() && path.starts_with(point));
+    points.max_by_key(|point| point.components().count())
+}
+
 /// The longest mount point above the path; of several on one point the last, which hides the others.
 fn find(mountinfo: &str, path: &Path) -> Option<Mount> {
     let mounts = mountinfo.lines().filter_map(parse).filter(|mount| path.starts_with(&mount.point));
@@ -56,6 +73,37 @@ broken line
             assert_eq!(found.as_deref(), Some(kind), "{path}");
         }
         assert_eq!(find("", Path::new("/")), None);
+    }
+
+    #[test]
+    fn what_should_be_mounted_and_is_not_is_found() {
+        const FSTAB: &str = "\
+# /dev/sdz1 /var ext4 defaults 0 2
+PARTUUID=1 /            ext4 defaults,noatime 0 1
+UUID=2     /mnt/usb     xfs  defaults,nofail  0 2
+  UUID=3   /mnt/my\\040card ext4 nofail 0 2
+UUID=4     none         swap sw 0 0
+UUID=5     /mnt         ext4 noauto 0 0
+";
+        let root = tempfile::tempdir().expect("a directory");
+        for (file, text) in [("etc/fstab", FSTAB), ("proc/self/mountinfo", MOUNTINFO)] {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        let tree = Tree::new(root.path());
+        for (path, missing) in [
+            ("/mnt/my card", Some("/mnt/my card")),
+            ("/mnt/my card/telemetry", Some("/mnt/my card")),
+            ("/mnt/telemetry", Some("/mnt")),
+            ("/mnt/usb/telemetry", None),
+            ("/mnt/my nas/telemetry", None),
+            ("/var/lib/telemetry", None),
+        ] {
+            assert_eq!(not_mounted(&tree, Path::new(path)).as_deref(), missing.map(Path::new), "{path}");
+        }
+        std::fs::remove_file(root.path().join("etc/fstab")).expect("removed");
+        assert_eq!(not_mounted(&tree, Path::new("/mnt/my card")), None);
     }
 
     #[test]

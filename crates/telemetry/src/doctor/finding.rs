@@ -98,17 +98,6 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{number:.1} {}", unit.unwrap_or(&"KiB"))
 }
 
-/// A text as one word of a shell.
-pub(crate) fn quoted(text: impl AsRef<std::path::Path>) -> String {
-    let text = text.as_ref().display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@,:".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,15 +113,6 @@ mod tests {
             [(5, "5 bytes"), (1_536, "1.5 KiB"), (3 << 30, "3.0 GiB"), (2 << 50, "2048.0 TiB")]
         {
             assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[test]
-    fn a_shell_reads_a_path_as_one_word() {
-        for (path, word) in
-            [("/var/lib/telemetry", "/var/lib/telemetry"), ("/my lake", "'/my lake'"), ("it's", r"'it'\''s'")]
-        {
-            assert_eq!(quoted(path), word);
         }
     }
 }

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use telemetry_alert_rules::AlertState;
-use telemetry_app::{CommonFlags, Loaded, Origin};
+use telemetry_app::{CommonFlags, Loaded, Origin, missing_mount, quoted};
 use telemetry_provider::{Inspection, Mount, ProviderSettings};
 use telemetry_repository::{ALERT_STATE, DataFile, DatasetStore, Lake, LockState, RepositoryError};
 use telemetry_schema::host_metrics_rollup::dataset_name;
 use telemetry_schema::{HOST_METRICS_ROLLUP, HostId};
 
 use super::facts::{Configuration, Facts, LakeFacts, ProgramFacts, Run, SampleFacts, SchemaFacts};
-use super::finding::quoted;
 
 /// The time in which gaps are looked for.
 const WINDOW: TimeDelta = TimeDelta::days(1);
@@ -119,7 +118,10 @@ fn lake_facts(lake: &Lake, gold: &DatasetStore, host: &HostId, now: DateTime<Utc
     ]
     .map(|(store, file)| file.map(|file| schema(store, file)));
     LakeFacts {
-        probe: lake.probe(),
+        probe: match missing_mount(lake.root()) {
+            Some(path) => Err(RepositoryError::NotMounted { path }),
+            None => lake.probe(),
+        },
         not_writable: lake.not_writable(host),
         other_owner: other_owner(lake.root()),
         space: unreadable.note(lake.space()).flatten(),

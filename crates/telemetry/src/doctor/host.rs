@@ -1,12 +1,14 @@
 //! What the machine can measure, and what stands in the way.
 
 use telemetry_provider::{Device, Inspection, PiInspection, Throttle};
+use telemetry_schema::FIRST_MEASURED_US;
 
 use super::facts::Facts;
 use super::finding::Finding;
 
 const CONFIGURATION: &str = "configuration";
 const CLOCK: &str = "clock";
+const SYNCHRONISE: &str = "timedatectl status; sudo systemctl restart systemd-timesyncd";
 const TEMPERATURE: &str = "temperature";
 const POWER: &str = "power";
 const KERNEL: &str = "kernel";
@@ -42,19 +44,24 @@ pub(super) fn no_answer(facts: &Facts) -> Finding {
 }
 
 pub(super) fn findings(facts: &Facts, machine: &Inspection) -> Vec<Finding> {
-    let mut findings = vec![clock(machine), temperature(facts, machine)];
+    let mut findings = vec![clock(facts, machine), temperature(facts, machine)];
     findings.extend(machine.raspberry_pi.as_ref().map(power));
     findings.extend(kernel(machine));
     findings
 }
 
-fn clock(machine: &Inspection) -> Finding {
+fn clock(facts: &Facts, machine: &Inspection) -> Finding {
+    if facts.now.timestamp_micros() < FIRST_MEASURED_US {
+        let text =
+            format!("it is not set ({}): samples wait in the spool until it is", facts.now.date_naive());
+        return Finding::problem(CLOCK, text, SYNCHRONISE);
+    }
     match machine.clock_synced {
         Some(true) => Finding::ok(CLOCK, "synchronised"),
         Some(false) => Finding::problem(
             CLOCK,
-            "not synchronised: samples get wrong times",
-            "timedatectl status; sudo systemctl restart systemd-timesyncd",
+            "not synchronised: samples get wrong times, later than an hour after the boot",
+            SYNCHRONISE,
         ),
         None => {
             Finding::note(CLOCK, "whether it is synchronised cannot be found out without systemd-timesyncd")

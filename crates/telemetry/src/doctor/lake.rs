@@ -1,9 +1,10 @@
 //! Whether the lake can be written, and is whole.
 
+use telemetry_app::quoted;
 use telemetry_repository::{Probe, Quarantined, RepositoryError};
 
 use super::facts::{Facts, LakeFacts, SchemaFacts};
-use super::finding::{Finding, quoted, size};
+use super::finding::{Finding, size};
 use super::gather::chain;
 
 const LAKE: &str = "lake";
@@ -105,6 +106,8 @@ fn remedy(facts: &Facts, error: &RepositoryError) -> String {
             format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {point}")
         }
         RepositoryError::NoSpace { .. } => make_room(facts),
+        RepositoryError::NoInode { .. } => format!("df --inodes {point}; then remove files"),
+        RepositoryError::NotMounted { path } => format!("sudo mount {}", quoted(path)),
         RepositoryError::MissingParent { path } => {
             format!("mount its file system, or mkdir --parents {}", quoted(path))
         }
@@ -155,8 +158,11 @@ fn space(facts: &Facts, lake: &LakeFacts) -> Option<Finding> {
 
 /// Whether there is a directory to look into.
 fn is_there(lake: &LakeFacts) -> bool {
-    use RepositoryError::{MissingParent, NotADirectory};
-    !matches!(lake.probe, Ok(Probe::NotYet) | Err(MissingParent { .. } | NotADirectory { .. }))
+    use RepositoryError::{MissingParent, NotADirectory, NotMounted};
+    !matches!(
+        lake.probe,
+        Ok(Probe::NotYet) | Err(MissingParent { .. } | NotADirectory { .. } | NotMounted { .. })
+    )
 }
 
 fn staging(orphans: usize) -> Finding {

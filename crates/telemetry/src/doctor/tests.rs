@@ -207,6 +207,14 @@ fn a_lake_that_cannot_be_written_has_its_remedy() {
             ("lake", Problem, "does not exist", "mkdir --parents '/mnt/my disk'"),
         ),
         (
+            |facts| lake(facts).probe = Err(RepositoryError::NotMounted { path: "/mnt/my disk".into() }),
+            ("lake", Problem, "in /etc/fstab, but nothing is mounted there", "sudo mount '/mnt/my disk'"),
+        ),
+        (
+            |facts| lake(facts).probe = Err(RepositoryError::NoInode { path: path() }),
+            ("lake", Problem, "no inode left for /lake", "df --inodes /"),
+        ),
+        (
             |facts| lake(facts).probe = Err(RepositoryError::NotADirectory { path: path() }),
             ("lake", Problem, "not a directory", "--lake DIR"),
         ),
@@ -440,6 +448,15 @@ fn the_machine_is_told() {
         (|facts| machine(facts).has_pressure = Some(false), ("kernel", Note, "PSI", "psi=1")),
         (|facts| facts.machine = None, ("temperature", Warning, "have not answered in 10s", "dmesg")),
     ]);
+}
+
+#[test]
+fn a_clock_that_is_not_set_is_told() {
+    let facts = Facts { now: DateTime::UNIX_EPOCH, ..healthy() };
+    let findings = examine(&facts);
+    let clock = findings.iter().find(|finding| finding.check == "clock").unwrap();
+    assert_eq!((clock.level, &clock.text[..26]), (Problem, "it is not set (1970-01-01)"));
+    assert!(clock.remedy.as_deref().unwrap().contains("timedatectl"), "{clock:?}");
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! The command that mends what is wrong with a lake.
+
+use std::path::Path;
+
+use telemetry_provider::Mount;
+use telemetry_repository::RepositoryError;
+
+/// What to do about an error of the lake in that directory, as commands to type; `None` where there is
+/// nothing to say that the error does not say.
+pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
+    let lake = std::path::absolute(lake).unwrap_or_else(|_| lake.to_owned());
+    let there = lake.ancestors().find_map(|path| path.canonicalize().ok());
+    let point = there.as_deref().and_then(Mount::of).map(|mount| mount.point);
+    let point = quoted(point.as_deref().unwrap_or(&lake));
+    let lake_word = quoted(&lake);
+    Some(match error {
+        RepositoryError::Permission { .. } if lake.exists() => {
+            format!("sudo chown --recursive {} {lake_word}", user())
+        }
+        RepositoryError::Permission { .. } => {
+            let (user, group) = (user_id(), group_id());
+            format!("sudo install --directory --owner {user} --group {group} {lake_word}")
+        }
+        RepositoryError::ReadOnly { .. } => {
+            format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {point}")
+        }
+        RepositoryError::NoSpace { .. } => format!(
+            "df --human-readable {point}; then remove what fills it, or what the lake no longer needs: \
+             telemetry-rollup expire --lake {lake_word}"
+        ),
+        RepositoryError::NoInode { .. } => format!(
+            "df --inodes {point}; then remove files, and make one of many in the lake: \
+             telemetry-rollup compact --lake {lake_word}"
+        ),
+        RepositoryError::MissingParent { path } => {
+            format!("mount its file system, or mkdir --parents {}", quoted(path))
+        }
+        RepositoryError::NotMounted { path } => format!("sudo mount {}", quoted(path)),
+        RepositoryError::Io { .. } => "sudo dmesg --level err,warn | tail".to_owned(),
+        _ => return None,
+    })
+}
+
+/// A path as one word of a shell.
+pub fn quoted(text: impl AsRef<Path>) -> String {
+    let text = text.as_ref().display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@,:".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn user() -> String {
+    format!("{}:{}", user_id(), group_id())
+}
+
+/// Whoever types the command may be another user.
+#[cfg(unix)]
+fn user_id() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
+#[cfg(unix)]
+fn group_id() -> String {
+    rustix::process::getegid().as_raw().to_string()
+}
+
+#[cfg(not(unix))]
+fn user_id() -> String {
+    "USER".to_owned()
+}
+
+#[cfg(not(unix))]
+fn group_id() -> String {
+    "GROUP".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_path_as_one_word() {
+        for (path, word) in
+            [("/var/lib/telemetry", "/var/lib/telemetry"), ("/my lake", "'/my lake'"), ("it's", r"'it'\''s'")]
+        {
+            assert_eq!(quoted(path), word);
+        }
+    }
+}
