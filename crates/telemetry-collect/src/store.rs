@@ -40,7 +40,6 @@ impl Store {
             Self { lake, host_id, settings, provider, spool, is_incomplete, is_clock_told: false };
         if !waits {
             store.publish_or_keep();
-            store.spool = store.spool.filter(|spool| spool.waiting().samples > 0);
         }
         Ok(store)
     }
@@ -101,6 +100,12 @@ impl Store {
         if !waits {
             self.keep(baseline);
         }
+        let awaits = samples.iter().rev().find(|sample| awaits_clock(sample)).map(|sample| sample.as_of);
+        if let Some((shown, spool)) = awaits.zip(self.spool.as_ref())
+            && !std::mem::replace(&mut self.is_clock_told, true)
+        {
+            self.is_incomplete |= report_held(spool.waiting().samples, shown);
+        }
         self.is_incomplete |= !appended.refused.is_empty();
         report(&appended);
         Ok(())
@@ -125,13 +130,6 @@ impl Store {
         }
     }
 
-    /// Once a run.
-    fn tell_of_clock(&mut self, held: usize) {
-        if !std::mem::replace(&mut self.is_clock_told, true) {
-            self.is_incomplete |= report_held(held, Utc::now());
-        }
-    }
-
     fn publish_or_keep(&mut self) {
         let Some(spool) = &mut self.spool else { return };
         spool.set_clock(clock::reading(&self.provider));
@@ -139,9 +137,6 @@ impl Store {
             Ok(appended) => {
                 report(&appended);
                 self.is_incomplete |= appended.undated.is_some();
-                if appended.held > 0 {
-                    self.tell_of_clock(appended.held);
-                }
             }
             Err(error) => {
                 let error = format!("{:#}", with_lake_hint(error));
@@ -149,6 +144,9 @@ impl Store {
                 tracing::error!(error, waiting, "samples cannot be published, they wait in the spool");
                 self.is_incomplete = true;
             }
+        }
+        if !self.waits() {
+            self.spool = self.spool.take().filter(|spool| spool.waiting().samples > 0);
         }
     }
 }
