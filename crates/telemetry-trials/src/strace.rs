@@ -15,7 +15,7 @@ const OF_FILES: &str = "?open,openat,?mkdir,mkdirat,read,pread64,write,pwrite64,
                         ?stat,?newfstatat,fstat,statfs,fstatfs,flock,lseek";
 
 /// How a program is run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tracer {
     log: PathBuf,
     options: Vec<String>,
@@ -37,7 +37,7 @@ impl Tracer {
         tracer
     }
 
-    /// Calls of files are counted; see [`Trace::calls`].
+    /// Calls of files are counted; see [`Trace::faults`].
     pub fn counting(log: &Path) -> Self {
         let mut tracer = Self { log: log.to_owned(), options: vec!["--seccomp-bpf".to_owned()] };
         tracer.option("trace", OF_FILES);
@@ -121,6 +121,8 @@ pub struct Call {
     pub name: String,
     /// The how manieth of this name, from 1.
     pub number: usize,
+    /// See [`Step::label`].
+    pub label: String,
 }
 
 /// A call that concerns the lake, as strace shows it.
@@ -166,7 +168,7 @@ pub struct Trace {
     /// Calls that concern the lake, in order.
     pub steps: Vec<Step>,
     /// Those of the first thread.
-    calls: Vec<Call>,
+    pub calls: Vec<Call>,
     /// Whether the program did not end by itself.
     pub was_killed: bool,
 }
@@ -195,19 +197,32 @@ impl Trace {
             if call.contains(&lake) {
                 let has_returned = call.contains(") = ") && !call.contains("= ?");
                 let was_failed = call.ends_with("(INJECTED)");
+                let step =
+                    Step { thread: thread.to_owned(), call: call.to_owned(), has_returned, was_failed };
                 if thread == first {
-                    calls.push(Call { name: name.to_owned(), number: *count });
+                    calls.push(Call { name: name.to_owned(), number: *count, label: step.label(&lake) });
                 }
-                let (thread, call) = (thread.to_owned(), call.to_owned());
-                steps.push(Step { thread, call, has_returned, was_failed });
+                steps.push(step);
             }
         }
         Self { lake, steps, calls, was_killed: text.contains("+++ killed by SIGKILL +++") }
     }
 
-    /// The calls of the first thread that concern the lake, for [`Tracer::failing`].
-    pub fn calls(&self) -> &[Call] {
-        &self.calls
+    /// What can fail in the first thread: so many of its calls of the lake, each with one of these
+    /// errors; calls of as many labels as can be.
+    pub fn faults<'a>(&'a self, errors: &[&'a str], wanted: usize) -> Vec<(&'a Call, &'a str)> {
+        let mut random = fastrand::Rng::with_seed(23);
+        let mut faults: Vec<_> =
+            self.calls.iter().flat_map(|call| errors.iter().map(move |error| (call, *error))).collect();
+        random.shuffle(&mut faults);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        faults.sort_by_cached_key(|(call, _)| {
+            let count = counts.entry(&call.label).or_default();
+            *count += 1;
+            *count
+        });
+        faults.truncate(wanted);
+        faults
     }
 
     /// The call of the lake that was made to fail.
@@ -217,21 +232,27 @@ impl Trace {
     }
 
     /// The process that strace watches.
-    fn process(&self) -> Option<&str> {
+    pub fn process(&self) -> Option<&str> {
         self.steps.first().map(|step| step.thread.as_str())
     }
 
-    /// Whether anything is in staging that is not durable in its place.
-    pub fn is_publishing(&self) -> bool {
+    /// For each step whether anything is in staging, when it is over, that is not durable in its place.
+    pub fn publishing(&self) -> Vec<bool> {
         let mut publishing = BTreeSet::new();
-        for step in &self.steps {
+        let after = |step: &Step| {
             if step.stages() {
-                publishing.insert(&step.thread);
+                publishing.insert(step.thread.clone());
             } else if step.makes_durable(&self.lake) {
                 publishing.remove(&step.thread);
             }
-        }
-        !publishing.is_empty()
+            !publishing.is_empty()
+        };
+        self.steps.iter().map(after).collect()
+    }
+
+    /// Whether anything was in staging at the end.
+    pub fn is_publishing(&self) -> bool {
+        self.publishing().last().is_some_and(|is_publishing| *is_publishing)
     }
 
     /// The call that was not allowed to end, or after which the program was killed.
@@ -242,5 +263,36 @@ impl Trace {
             (None, Some(step)) => format!("after {}", step.label(&self.lake)),
             (None, None) => "before the first".to_owned(),
         }
+    }
+}
+
+/// How the runs of one test were killed.
+#[derive(Debug, Default)]
+pub struct Kills {
+    /// By the call that they were in.
+    pub by_call: BTreeMap<String, usize>,
+    /// All of them.
+    pub all: usize,
+    /// Between the creation of something in staging and the sync of the directory that it goes to.
+    pub publishing: usize,
+}
+
+impl Kills {
+    /// Counts a run, if it was killed before it ended.
+    pub fn add(&mut self, trace: &Trace) {
+        if trace.was_killed {
+            self.all += 1;
+            self.publishing += usize::from(trace.is_publishing());
+            *self.by_call.entry(trace.end()).or_default() += 1;
+        }
+    }
+
+    /// At least a third of the kills must come within a publication.
+    ///
+    /// # Panics
+    /// If fewer do.
+    #[track_caller]
+    pub fn check_share(&self) {
+        assert!(self.publishing * 3 >= self.all, "{self:#?}");
     }
 }

@@ -7,6 +7,8 @@ use telemetry_repository::{Lake, Selection, rows_from_frame};
 use telemetry_schema::{HostMetricsSample, Row};
 use tempfile::TempDir;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_telemetry-collect");
+
 /// A temporary directory with a lake, a home and a configuration file.
 pub(crate) struct World {
     directory: TempDir,
@@ -33,9 +35,27 @@ impl World {
         self.path("lake")
     }
 
+    /// Another world with the same lake.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_directory(&self.lake(), &copy.lake());
+        copy
+    }
+
     /// The program with nothing of this machine's configuration, on the world's lake.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-collect"));
+        self.in_this_world(Command::new(PROGRAM), arguments)
+    }
+
+    /// The program as another one starts it, whose own arguments are there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn command_under(&self, mut other: Command, arguments: &[&str]) -> Command {
+        other.arg(PROGRAM);
+        self.in_this_world(other, arguments)
+    }
+
+    fn in_this_world(&self, mut command: Command, arguments: &[&str]) -> Command {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
             command.env_remove(name);
         }
@@ -67,6 +87,19 @@ impl World {
             rows_from_frame::<HostMetricsSample>(&frame).unwrap()
         });
         (rows.collect(), files.len())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_directory(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::outcome::{Rows, check_seen, check_staging, rows, rows_but};
 use crate::support::{Ended, World, ended, sample};
 
 /// Of each verb, unless the environment says how many.
-const FAULTS: usize = 12;
+const FAULTS: usize = 10;
 /// The device fails; it is full; a signal came.
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EINTR"];
 
@@ -47,17 +47,14 @@ impl<'a> Sweep<'a> {
         complete(&undisturbed, arguments, "nothing failed");
         let (before, after) = (rows_but(prepared, damaged), rows_but(&undisturbed, damaged));
         let mut sweep = Sweep { prepared, arguments, damaged, before, after, by_call: BTreeMap::new() };
-        let cases: Vec<(&Call, &str)> =
-            trace.calls().iter().flat_map(|call| ERRORS.map(|error| (call, error))).collect();
-        assert!(cases.len() > 100, "{} calls", trace.calls().len());
-        let wanted = trials("XTASK_TEST_FAULTS", FAULTS).min(cases.len());
-        for n in 0..wanted {
-            let (call, error) = cases[(n * cases.len() + cases.len() / 2) / wanted];
+        assert!(trace.calls.len() > 40, "{:?}", trace.calls);
+        let faults = trace.faults(&ERRORS, trials("XTASK_TEST_FAULTS", FAULTS));
+        for (call, error) in &faults {
             sweep.fail(call, error);
         }
-        println!("{arguments:?}, of {} faults: {:#?}", cases.len(), sweep.by_call);
+        println!("{arguments:?}, of {} calls: {:#?}", trace.calls.len(), sweep.by_call);
         let failed: usize = sweep.by_call.values().sum();
-        assert!(10 * failed >= 9 * wanted, "only {failed} of {wanted} runs had a fault");
+        assert!(10 * failed >= 9 * faults.len(), "only {failed} of {} runs had a fault", faults.len());
     }
 
     fn fail(&mut self, call: &Call, error: &str) {
