@@ -9,28 +9,31 @@ use telemetry_repository::RepositoryError;
 /// nothing to say that the error does not say.
 pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
     let lake = std::path::absolute(lake).unwrap_or_else(|_| lake.to_owned());
-    let there = lake.ancestors().find_map(|path| path.canonicalize().ok());
-    let point = there.as_deref().and_then(Mount::of).map(|mount| mount.point);
-    let point = quoted(point.as_deref().unwrap_or(&lake));
     let lake_word = quoted(&lake);
+    let point = || {
+        let there = lake.ancestors().find_map(|path| path.canonicalize().ok());
+        there.as_deref().and_then(Mount::of).map_or_else(|| lake_word.clone(), |mount| quoted(mount.point))
+    };
     Some(match error {
         RepositoryError::Permission { .. } if lake.exists() => {
-            format!("sudo chown --recursive {} {lake_word}", user())
+            format!("sudo chown --recursive {}:{} {lake_word}", user_id(), group_id())
         }
         RepositoryError::Permission { .. } => {
             let (user, group) = (user_id(), group_id());
             format!("sudo install --directory --owner {user} --group {group} {lake_word}")
         }
         RepositoryError::ReadOnly { .. } => {
-            format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {point}")
+            format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {}", point())
         }
         RepositoryError::NoSpace { .. } => format!(
-            "df --human-readable {point}; then remove what fills it, or what the lake no longer needs: \
-             telemetry-rollup expire --lake {lake_word}"
+            "df --human-readable {}; then remove what fills it, or what the lake no longer needs: \
+             telemetry-rollup expire --lake {lake_word}",
+            point()
         ),
         RepositoryError::NoInode { .. } => format!(
-            "df --inodes {point}; then remove files, and make one of many in the lake: \
-             telemetry-rollup compact --lake {lake_word}"
+            "df --inodes {}; then remove files, and make one of many in the lake: \
+             telemetry-rollup compact --lake {lake_word}",
+            point()
         ),
         RepositoryError::MissingParent { path } => {
             format!("mount its file system, or mkdir --parents {}", quoted(path))
@@ -50,10 +53,6 @@ pub fn quoted(text: impl AsRef<Path>) -> String {
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
-}
-
-fn user() -> String {
-    format!("{}:{}", user_id(), group_id())
 }
 
 /// Whoever types the command may be another user.
