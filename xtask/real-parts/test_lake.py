@@ -123,7 +123,7 @@ def test_a_clock_that_is_not_set_makes_no_date(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 3 and "by a clock that is set" in done.stderr, done.stderr
+    assert done.returncode == 3 and "clock is not set" in done.stderr, done.stderr
     assert not list(lake.rglob("date=*"))
 
 

@@ -109,9 +109,9 @@ impl Collector {
     /// A run outlives a lake that cannot be written for a while.
     fn store_or_keep(&mut self) {
         if let Err(error) = self.store_pending() {
+            let (help, waiting) = (self.store.help(&error), self.pending.len());
             let error = format!("{error:#}");
-            let waiting = self.pending.len();
-            tracing::error!(error, waiting, "samples cannot be stored, trying again in a minute");
+            tracing::error!(error, help, waiting, "samples cannot be stored, trying again in a minute");
         }
     }
 

@@ -1,12 +1,11 @@
 //! Where samples go: at once to Silver, or by way of the spool.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use telemetry_app::{CollectSection, Durability, Exit, with_lake_hint};
+use telemetry_app::{CollectSection, Durability, Exit, remedy, with_lake_hint};
 use telemetry_provider::ProviderSettings;
 use telemetry_repository::{Appended, Lake, Spool, awaits_clock};
 use telemetry_schema::{FIRST_MEASURED_US, HostId, HostMetricsSample};
 
-use crate::schedule::is_interval_over;
 use crate::{CPU_STATE, clock};
 
 /// The store of one host's samples.
@@ -119,13 +118,16 @@ impl Store {
         }
     }
 
+    /// What mends an error of the lake.
+    pub(crate) fn help(&self, error: &anyhow::Error) -> Option<String> {
+        remedy(error.downcast_ref()?, self.lake.root())
+    }
+
     /// Publishes what waits in the spool if it is due at `now`, or would be before the next sample.
     /// What cannot be published is kept.
     pub(crate) fn publish_if_due(&mut self, now: DateTime<Utc>, next_sample: TimeDelta) {
         let Some(waiting) = self.spool.as_ref().map(Spool::waiting) else { return };
-        let minutes = self.settings.publish_interval_minutes;
-        let is_over = |oldest| minutes == 0 || is_interval_over(oldest, now + next_sample, minutes);
-        if waiting.samples > 0 && (waiting.is_urgent || waiting.oldest.is_none_or(is_over)) {
+        if waiting.is_due(now + next_sample, self.settings.publish_interval_minutes) {
             self.publish_or_keep();
         }
     }
@@ -139,9 +141,10 @@ impl Store {
                 self.is_incomplete |= appended.undated.is_some();
             }
             Err(error) => {
+                let help = remedy(&error, self.lake.root());
                 let error = format!("{:#}", with_lake_hint(error));
                 let waiting = spool.waiting().samples;
-                tracing::error!(error, waiting, "samples cannot be published, they wait in the spool");
+                tracing::error!(error, help, waiting, "samples cannot be published, they wait in the spool");
                 self.is_incomplete = true;
             }
         }
