@@ -9,7 +9,8 @@ const MOST_MINUTES: u32 = 60;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CollectSection {
-    /// Minutes between publications (0 to 60); 0: each run publishes its own samples, without a spool.
+    /// Minutes between publications (0 to 60); 0: each run publishes its own samples, without a spool
+    /// unless their clock is not right.
     #[serde(deserialize_with = "publish_interval_minutes")]
     pub publish_interval_minutes: u32,
     /// When samples that wait in the spool survive a power cut.

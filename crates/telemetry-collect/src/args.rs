@@ -19,8 +19,9 @@ Examples:
   telemetry-collect --publish
       Publishes what waits in the spool (publish_interval_minutes), without sampling.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not be read or stored;
-75 another collector of this host is at work; 78 bad configuration.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not be read or stored, or the
+clock is not set; 72 the lake's directory or file system is missing; 73 no room; 74 the disk fails; 75
+another collector of this host is at work; 77 no permission; 78 bad configuration.";
 
 /// Samples this host: CPU, memory, swap, disk, network, temperature, Raspberry Pi throttling. Appends
 /// the samples as Parquet to LAKE/silver. What a host cannot measure is null.

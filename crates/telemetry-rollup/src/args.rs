@@ -29,7 +29,9 @@ Examples:
       The rollup as a query, for a lake that has outgrown one machine.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or
-kept though they are old; 4 an alert of --fail-on fires; 75 another rollup is at work; 78 bad configuration.";
+kept though they are old; 4 an alert of --fail-on fires; 72 the lake's directory or file system is
+missing; 73 no room; 74 the disk fails; 75 another rollup is at work; 77 no permission; 78 bad
+configuration.";
 
 /// Builds LAKE/gold from the samples in LAKE/silver: rollups of 5 minutes per host, a date at a time.
 #[derive(Debug, Parser)]
