@@ -1,15 +1,18 @@
 """Host telemetry as two Prefect flows: samples every minute, rollups every five.
 
+    prefect server start
+    prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api
     python flow.py          # serves both on their schedules until stopped
 
-The programs must be on the PATH of the process that runs the flows. They read their configuration as
-always (file, environment), so `enabled = false` there makes both flows do nothing. The meaning of the
-exit codes is in docs/operations.md.
+prefect.yaml has the same for workers. The programs must be on the PATH of the process that runs the flows.
+They read their configuration as always (file, environment), so `enabled = false` there makes both flows do
+nothing. The meaning of the exit codes is in docs/operations.md.
 """
 
 import subprocess
 
 from prefect import flow, get_run_logger, serve, task
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.runtime import flow_run
 
 DONE_IN_PART = 3
@@ -69,7 +72,9 @@ def rollups() -> str:
 
 
 if __name__ == "__main__":
+    # Runs that could not begin in time are dropped: a minute that has passed cannot be sampled any more.
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     serve(
-        samples.to_deployment("every-minute", cron="* * * * *"),
-        rollups.to_deployment("every-five-minutes", cron="*/5 * * * *"),
+        samples.to_deployment("every-minute", cron="* * * * *", concurrency_limit=one),
+        rollups.to_deployment("every-five-minutes", cron="2-59/5 * * * *", concurrency_limit=one),
     )
