@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fastrand::Rng;
+pub use fastrand::Rng;
 
 use crate::trials;
 
@@ -15,8 +15,8 @@ pub const COUNT: &str = "XTASK_TEST_MUTATIONS";
 /// Another seed than the usual one.
 pub const SEED: &str = "XTASK_TEST_SEED";
 
-/// Whoever takes longer hangs: a hundred times of what the slowest cases need.
-const LONGEST: Duration = Duration::from_secs(20);
+/// Whoever takes longer hangs: ten times of what the slowest cases need, which start programs.
+const LONGEST: Duration = Duration::from_secs(60);
 /// What the cases may need beyond what was needed before them.
 const MOST_MEMORY_KB: u64 = 512 * 1024;
 /// Of one case.
@@ -49,8 +49,16 @@ const INTEGERS: [u32; 6] = [0, 1, 0x7f, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 ///
 /// # Panics
 /// If the cases need much memory. A case that hangs ends the process.
-pub fn each(what: &str, usual: usize, mut run: impl FnMut(&mut Mutator)) {
-    let (count, seed) = (trials(COUNT, usual), trials(SEED, 17) as u64);
+pub fn each(what: &str, usual: usize, run: impl FnMut(&mut Mutator)) {
+    in_batches(what, usual, 1, run);
+}
+
+/// As [`each`], where one case has a batch of inputs, because it is slow.
+///
+/// # Panics
+/// As [`each`].
+pub fn in_batches(what: &str, usual: usize, batch: usize, mut run: impl FnMut(&mut Mutator)) {
+    let (count, seed) = (trials(COUNT, usual).div_ceil(batch), trials(SEED, 17) as u64);
     let (memory_before, mut slowest) = (most_memory_kb(), (Duration::ZERO, 0));
     let watch = Watch::begin(what.to_owned(), seed);
     for number in 0..count {
@@ -65,7 +73,10 @@ pub fn each(what: &str, usual: usize, mut run: impl FnMut(&mut Mutator)) {
     drop(watch);
     let grown_kb = most_memory_kb().saturating_sub(memory_before);
     let (slowest_ms, number) = (slowest.0.as_millis(), slowest.1);
-    println!("{what}: {count} cases of seed {seed}, {grown_kb} KiB more, slowest {slowest_ms} ms ({number})");
+    let inputs = count * batch;
+    println!(
+        "{what}: {inputs} inputs of seed {seed}, {grown_kb} KiB more, slowest {slowest_ms} ms ({number})"
+    );
     assert!(grown_kb <= MOST_MEMORY_KB, "{what}: {grown_kb} KiB");
 }
 

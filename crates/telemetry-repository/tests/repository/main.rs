@@ -5,6 +5,7 @@ mod alerts;
 mod append;
 mod damage;
 mod locks;
+mod mutations;
 mod replace;
 mod samples;
 mod schemas;

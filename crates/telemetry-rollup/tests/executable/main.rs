@@ -8,6 +8,8 @@ mod expire;
 mod faults;
 #[cfg(target_os = "linux")]
 mod kills;
+#[cfg(unix)]
+mod mutations;
 #[cfg(target_os = "linux")]
 mod outcome;
 mod rollup;
