@@ -100,16 +100,6 @@ impl Schedule {
     }
 }
 
-/// Whether samples that wait since `oldest` are to be published at `now`: the interval, the hour or
-/// the UTC day that they were taken in is another one, also because the clock was set back.
-pub(crate) fn is_interval_over(oldest: DateTime<Utc>, now: DateTime<Utc>, interval_minutes: u32) -> bool {
-    let interval = |at: DateTime<Utc>| {
-        let minute = at.timestamp().div_euclid(60);
-        (minute.div_euclid(60), minute.rem_euclid(60) / i64::from(interval_minutes.max(1)))
-    };
-    interval(oldest) != interval(now)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -199,17 +189,5 @@ mod tests {
         assert!(!over("12:00:00", "12:00:40"));
         assert!(over("12:00:00", "12:00:50"));
         assert!(over("12:00:00", "12:07:20"));
-    }
-
-    #[test]
-    fn intervals_end_with_the_hour() {
-        let over = |oldest, now, minutes| is_interval_over(at(oldest), at(now), minutes);
-        assert!(!over("12:00:00", "12:04:59", 5));
-        assert!(over("12:04:59", "12:05:00", 5));
-        assert!(over("12:58:00", "13:00:00", 7), "the hour ends before the interval");
-        assert!(!over("12:00:00", "12:59:59", 60));
-        assert!(over("12:59:59", "13:00:00", 60));
-        assert!(over("12:30:00", "11:30:00", 60), "the clock was set back");
-        assert!(over("23:59:59", "00:00:00", 60));
     }
 }

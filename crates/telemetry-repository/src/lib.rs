@@ -60,7 +60,7 @@ pub use listing::Listings;
 pub use lock::Lock;
 pub use parquet::RowGroups;
 pub use scan::{DataFile, Selection};
-pub use spool::{ClockReading, Spool, SpoolDamage, Waiting, awaits_clock};
+pub use spool::{ClockReading, Spool, SpoolDamage, SpoolLook, Waiting, awaits_clock};
 pub use staging::Cleaned;
 pub use store::{DatasetStore, Replaced};
 pub use views::duckdb_glob;

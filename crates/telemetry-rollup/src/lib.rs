@@ -17,6 +17,7 @@ mod schedule;
 mod show;
 mod show_alerts;
 mod silver;
+mod spool;
 mod ticks;
 mod verify;
 
@@ -65,7 +66,10 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
     let alerts = Alerts::new(&lake, &gold, &rules, now);
     let job =
         Job { config: &loaded.config, range, rollup, lake: &lake, silver: silver.store(), gold: &gold, now };
-    match args.verb.unwrap_or(Verb::Build) {
+    let verb = args.verb.unwrap_or(Verb::Build);
+    let is_built = matches!(verb, Verb::Build | Verb::Verify) && loaded.config.enabled;
+    let published = if is_built { spool::publish_overdue(&loaded, &lake, now)? } else { Exit::Done };
+    match verb {
         Verb::Sql(flags) => {
             let text = if flags.rollup {
                 rollup_sql::text(flags.engine.unwrap_or_default(), silver.store(), rollup)?
@@ -90,7 +94,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
         }
         Verb::Build | Verb::Compact | Verb::Expire | Verb::Verify if !silver.store().directory().exists() => {
             tracing::warn!(lake = %lake.root().display(), "lake holds no samples yet, nothing is done");
-            Ok(Exit::Done)
+            Ok(published)
         }
         verb => {
             let _lock = lake.lock_rollup(&holder(now)).map_err(with_lake_hint)?;
@@ -109,7 +113,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
                         Some(from) => alerts.reevaluate(from)?,
                         None => alerts.evaluate()?,
                     }
-                    Ok(built.or(alerts.exit()))
+                    Ok(published.or(built).or(alerts.exit()))
                 }
             }
         }

@@ -69,6 +69,13 @@ pub(super) struct State {
     pub(super) unsure: u64,
 }
 
+impl State {
+    /// Number of segments that begin with a frame that is not released.
+    pub(super) fn used_segments(&self) -> usize {
+        self.first.iter().flatten().filter(|first| **first >= self.released).count()
+    }
+}
+
 impl Journal {
     /// Writes the zeros: `path` has its final name only once all of them are durable.
     pub(super) fn create(
@@ -137,8 +144,7 @@ impl Journal {
 
     /// Whether more than half of the segments hold frames that are not released.
     pub(super) fn is_half_full(&self) -> bool {
-        let used = self.state.first.iter().flatten().filter(|first| **first >= self.state.released);
-        2 * used.count() > self.state.first.len()
+        2 * self.state.used_segments() > self.state.first.len()
     }
 
     /// Writes frames, and makes them and all before them durable if wanted.

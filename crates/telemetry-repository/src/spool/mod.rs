@@ -11,23 +11,26 @@ mod frame;
 mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod look;
 mod recovery;
 mod segment;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
 use telemetry_schema::{HOST_METRICS, HostId, HostMetricsSample};
 
 use self::dating::accept_undated;
 pub use self::dating::{ClockReading, awaits_clock};
 use self::frame::Kind;
 use self::journal::{Entry, Journal, MOST_PAYLOAD_BYTES};
+pub use self::look::SpoolLook;
 use self::recovery::Stored;
 use self::segment::SEGMENT_BYTES;
+pub use self::waiting::Waiting;
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::Space;
 use crate::host_metrics::Appended;
@@ -54,27 +57,6 @@ pub struct Spool {
     note: Option<String>,
     damage: Vec<SpoolDamage>,
     clock: Option<ClockReading>,
-}
-
-/// Samples that are in the spool and not yet published.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Their number.
-    pub samples: usize,
-    /// The instant of the first one.
-    pub oldest: Option<DateTime<Utc>>,
-    /// Whether they should not wait any longer: more than half of the spool is in use, a publication
-    /// was begun and not completed, or damage was found.
-    pub is_urgent: bool,
-}
-
-impl Waiting {
-    fn of(frames: &[Stored]) -> Self {
-        let rows: Vec<_> = frames.iter().filter(|frame| frame.kind == Kind::Rows).collect();
-        let oldest = rows.first().and_then(|frame| Some(decode(frame).ok()?.first()?.as_of));
-        let samples = rows.iter().map(|frame| frame.rows as usize).sum();
-        Self { samples, oldest, is_urgent: false }
-    }
 }
 
 /// What could not be read back.
@@ -150,10 +132,8 @@ impl Spool {
         spool.set_damage_aside(&contents);
         let mut notes = contents.frames.iter().filter(|frame| frame.kind == Kind::Note);
         spool.note = notes.next_back().and_then(|frame| String::from_utf8(frame.payload.clone()).ok());
-        spool.waiting = Waiting::of(&contents.frames);
-        let state = spool.journal.state();
-        spool.waiting.is_urgent = state.unsure > state.released && spool.waiting.samples > 0
-            || spool.damage.iter().any(|damage| damage.lost_frames > 0);
+        let lost_frames = spool.damage.iter().map(|damage| damage.lost_frames).sum();
+        spool.waiting = Waiting::of_journal(&contents.frames, spool.journal.state(), lost_frames);
         Ok(spool)
     }
 
