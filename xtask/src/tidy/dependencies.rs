@@ -29,6 +29,7 @@ const RINGS: [(&str, &[&str]); 4] = [
             "telemetry",
             "telemetry-bench",
             "telemetry-trials",
+            "telemetry-embed",
             "xtask",
         ],
     ),
