@@ -17,7 +17,6 @@ use crate::faults::{Faulty, Observer};
 use crate::filesystem::{FileSystem, OperatingSystem};
 use crate::frame::{frame_from_rows, rows_from_frame};
 use crate::parquet::{self, ROW_GROUP_ROWS};
-use crate::publish::Exclusion;
 use crate::{DatasetStore, Lake, RepositoryError, is_compact};
 
 fn midnight() -> DateTime<Utc> {
@@ -207,7 +206,7 @@ fn an_expiry_that_fails_anywhere_shows_all_or_nothing() {
         assert!(seen == before || seen.is_empty(), "{what}");
         assert!(result.is_err() || seen.is_empty(), "{what}");
         if seen.is_empty() {
-            assert!(Lake::new(&root).load_rollup_state("expired").is_some(), "{what}");
+            assert!(Lake::new(&root).load_rollup_state("expired").unwrap().is_some(), "{what}");
         }
         expire(&Lake::new(&root)).unwrap();
         assert!(store(&root).dates().unwrap().is_empty(), "{what}");
@@ -233,10 +232,11 @@ fn who_waits_for_the_lock_of_an_expiring_date_gets_one_that_others_see() {
     let name = HOST_METRICS.name;
     let ours = Lake::new(&root);
     std::fs::create_dir_all(root.parent().unwrap()).unwrap();
-    let lock = ours.lock_date(name, date(), Exclusion::Exclusive).unwrap();
+    let lock = ours.lock_date(name, date(), crate::publish::Exclusion::Exclusive).unwrap();
     let (lake, system) = lake_with(&root, Faulty::default());
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| lake.lock_date(name, date(), Exclusion::Shared).unwrap());
+        let waiting =
+            scope.spawn(|| lake.lock_date(name, date(), crate::publish::Exclusion::Shared).unwrap());
         while system.log().is_empty() {
             std::thread::sleep(DELAY);
         }

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use telemetry_repository::Lake;
 use telemetry_schema::{HostId, HostMetricsSample};
 
-use crate::support::{Ended, World, ended};
+use crate::support::{Ended, World, ended, program};
 
 const INTERVAL: &str = "TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES";
 const HOUR: i64 = 3_600;
@@ -124,7 +124,7 @@ fn on_a_young_machine(world: &World, script: &str) -> Ended {
     let boottime = (100 - uptime as i64).to_string();
     command.arg(format!("--boottime={boottime}"));
     command.args(["sh", "-c", &format!("{prelude}{script}")]).envs(environment);
-    command.env("COLLECT", env!("CARGO_BIN_EXE_telemetry-collect")).env("CLOCK", world.path("clock"));
+    command.env("COLLECT", program()).env("CLOCK", world.path("clock"));
     command.env("FAKE", fake.join(" ")).env("BOOTTIME", boottime);
     let got = ended(command.output().expect("apt-get install util-linux"));
     assert_ne!(got.code, 99, "needs user namespaces, or root; {}", got.stderr);

@@ -1,9 +1,5 @@
 //! What a user sees of `telemetry-collect`.
 
-use std::io::{BufRead, BufReader};
-use std::process::Command;
-use std::time::{Duration, Instant};
-
 use crate::support::{World, ended};
 use telemetry_schema::missing_required;
 
@@ -65,49 +61,16 @@ fn a_burst_is_one_file_of_aligned_samples() {
 fn a_run_measures_the_processor_since_the_run_before() {
     let world = World::new();
     assert_eq!(world.run(&[]).code, 0);
-    std::thread::sleep(Duration::from_millis(1_200));
-    let begun = Instant::now();
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let begun = std::time::Instant::now();
     assert_eq!(world.run(&[]).code, 0);
-    assert!(begun.elapsed() < Duration::from_millis(450), "waited {:?} for a window", begun.elapsed());
+    let waited = begun.elapsed();
+    assert!(waited.as_millis() < 450, "waited {waited:?} for a window");
     let (mut samples, _) = world.samples();
     samples.sort_by_key(|sample| sample.as_of);
     let between = (samples[1].as_of - samples[0].as_of).as_seconds_f64();
     let window = samples[1].cpu_interval_seconds.unwrap();
     assert!((window - between).abs() < 0.2, "measured over {window} s of {between} s");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_service_that_is_told_to_end_loses_nothing() {
-    let world = World::new();
-    let mut service = world.spawn(&["--watch", "--sample-interval-seconds", "1", "--print", "json", "-v"]);
-    std::thread::sleep(Duration::from_millis(2_800));
-    let second = world.run(&[]);
-    let pid = service.id();
-    assert_eq!(second.code, 75, "{}", second.stderr);
-    assert!(second.stderr.contains(&format!("process {pid} ")), "{}", second.stderr);
-    assert!(second.stderr.contains("--watch"), "{}", second.stderr);
-    assert!(Command::new("kill").arg(pid.to_string()).status().unwrap().success());
-    let out = BufReader::new(service.stdout.take().unwrap());
-    let printed = out.lines().count();
-    assert_eq!(service.wait().unwrap().code(), Some(0));
-    let (samples, _) = world.samples();
-    assert!(samples.len() >= 2, "{} samples in 2.8 s", samples.len());
-    assert_eq!(samples.len(), printed);
-    assert_eq!(world.run(&[]).code, 0, "the lock outlived its holder");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_burst_that_is_told_to_end_keeps_what_it_has() {
-    let world = World::new();
-    let burst = world.spawn(&["--samples", "5", "--interval", "20s"]);
-    std::thread::sleep(Duration::from_millis(1_500));
-    assert!(Command::new("kill").args(["-INT", &burst.id().to_string()]).status().unwrap().success());
-    let got = ended(burst.wait_with_output().unwrap());
-    assert_eq!(got.code, 3, "{}", got.stderr);
-    assert!(got.stderr.contains("stopped before the last sample"), "{}", got.stderr);
-    assert!(!world.samples().0.is_empty());
 }
 
 #[test]

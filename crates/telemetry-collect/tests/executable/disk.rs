@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::support::{Ended, World, ended};
+use crate::support::{Ended, World, ended, program};
 
 /// What a scheduler sees.
 const MISSING_LAKE: i32 = 72;
@@ -24,7 +24,7 @@ fn with_mounts(world: &World, script: &str) -> Ended {
     let plain = world.command(&[]);
     let environment = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
     command.args(["--map-root-user", "--mount", "sh", "-c", &format!("{prelude}{script}")]);
-    command.envs(environment).env("COLLECT", env!("CARGO_BIN_EXE_telemetry-collect"));
+    command.envs(environment).env("COLLECT", program());
     command.env("MOUNT", world.path("mount"));
     let got = ended(command.output().expect("apt-get install util-linux"));
     assert_ne!(got.code, 99, "needs user namespaces, or root; {}", got.stderr);

@@ -15,5 +15,7 @@ mod kills;
 mod outcome;
 #[cfg(target_os = "linux")]
 mod race;
+#[cfg(unix)]
+mod signals;
 mod spool;
 mod support;

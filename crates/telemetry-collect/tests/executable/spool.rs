@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +14,7 @@ use telemetry_schema::{HOST_METRICS, HostId, HostMetricsSample, Row as _, Value}
 
 use crate::support::{Ended, World, ended};
 
-const INTERVAL: &str = "TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES";
+pub(crate) const INTERVAL: &str = "TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES";
 const DURABILITY: &str = "TELEMETRY__COLLECT__DURABILITY";
 /// A run of cron, but shorter.
 const MINUTE: [&str; 4] = ["--samples", "2", "--interval", "1s"];
@@ -25,7 +24,7 @@ impl World {
         ended(self.command(arguments).env(INTERVAL, minutes).output().unwrap())
     }
 
-    fn spool(&self) -> Spool {
+    pub(crate) fn spool(&self) -> Spool {
         Lake::new(self.lake()).open_spool(&HostId::parse("pi").unwrap()).unwrap()
     }
 
@@ -64,7 +63,7 @@ fn entries(directory: &Path) -> Vec<OsString> {
 }
 
 /// So that no hour ends while a test takes its samples.
-fn wait_for_the_hour_to_pass() {
+pub(crate) fn wait_for_the_hour_to_pass() {
     let second = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() % 3600;
     if second > 3600 - 20 {
         std::thread::sleep(Duration::from_secs(3601 - second));
@@ -98,7 +97,11 @@ fn samples_wait_for_their_interval_and_are_one_file_then() {
     assert!(samples.iter().all(|sample| sample.dropped_samples == Some(0)));
     let window = samples[2].cpu_interval_seconds.unwrap();
     let between = (samples[2].as_of - samples[1].as_of).as_seconds_f64();
-    assert!((window - between).abs() < 0.25, "the second run measured over {window} s of {between} s");
+    // Elsewhere a run does not know what the one before has read.
+    assert!(
+        cfg!(not(target_os = "linux")) || (window - between).abs() < 0.25,
+        "the second run measured over {window} s of {between} s"
+    );
 }
 
 #[test]
@@ -129,33 +132,18 @@ fn damage_is_named_and_the_rest_is_published() {
     std::fs::write(&journal, bytes).unwrap();
     let got = world.run_with_interval("60", &[]);
     assert_eq!(got.code, 3, "{}", got.stderr);
+    // On Windows the path is told with two backslashes between its parts.
+    let told = got.stderr.replace("\\\\", "/");
     let parts =
         ["spool is damaged, the rest of it is kept", ".quarantine/.spool/pi/segment-0-", "lost_frames=1"];
-    assert!(parts.iter().all(|part| got.stderr.contains(part)), "{}", got.stderr);
+    assert!(parts.iter().all(|part| told.contains(part)), "{}", got.stderr);
     let published: Vec<_> = world.samples().0.iter().map(|sample| sample.as_of).collect();
     assert_eq!(published, [seeded[0], seeded[2]]);
     let again = world.run_with_interval("60", &[]);
     assert_eq!((again.code, again.stderr.as_str()), (0, ""), "told twice");
 }
 
-#[cfg(unix)]
-#[test]
-fn a_service_that_is_told_to_end_leaves_its_samples_in_the_spool() {
-    wait_for_the_hour_to_pass();
-    let world = World::new();
-    let watch = ["--watch", "--sample-interval-seconds", "1", "--print", "json"];
-    let service = world.command(&watch).env(INTERVAL, "60").spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(2_800));
-    assert!(Command::new("kill").arg(service.id().to_string()).status().unwrap().success());
-    let got = ended(service.wait_with_output().unwrap());
-    assert_eq!(got.code, 0, "{}", got.stderr);
-    assert_eq!(world.samples().1, 0);
-    assert_eq!(world.spool().waiting().samples, got.stdout.lines().count());
-    assert!(got.stdout.lines().count() >= 2);
-}
-
 /// Kills a run so often; each begins with a publication that is due.
-#[cfg(unix)]
 fn kill(arguments: &[&str], times: u64) {
     wait_for_the_hour_to_pass();
     let world = World::new();
@@ -206,10 +194,8 @@ fn kill(arguments: &[&str], times: u64) {
     assert!(10 * unfinished >= times, "only {unfinished} kills came within a publication");
 }
 
-#[cfg(unix)]
 struct Random(u64);
 
-#[cfg(unix)]
 impl Random {
     fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -217,13 +203,11 @@ impl Random {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn runs_of_cron_can_be_killed_at_any_moment() {
     kill(&MINUTE, 40);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_service_can_be_killed_at_any_moment() {
     kill(&["--watch", "--sample-interval-seconds", "1"], 40);
@@ -249,12 +233,11 @@ fn a_full_lake_of_a_megabyte_loses_nothing() {
         "$COLLECT" --publish; echo "free $?"
         cp -r "$TELEMETRY_LAKE" "$OUT"
     "#;
-    let collect = env!("CARGO_BIN_EXE_telemetry-collect");
-    let mut command = Command::new("unshare");
+    let mut command = std::process::Command::new("unshare");
     let plain = world.command(&[]);
     let environment = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
     command.args(["--map-root-user", "--mount", "sh", "-c", script]).envs(environment);
-    command.env(INTERVAL, "60").env("COLLECT", collect);
+    command.env(INTERVAL, "60").env("COLLECT", crate::support::program());
     command.env("MOUNT", world.path("mount")).env("OUT", world.lake());
     let got = ended(command.output().expect("apt-get install util-linux"));
     let expected = ["made 0", "full 0", "refused 73", "full 0", "free 0"];

@@ -1,13 +1,21 @@
 //! Runs the real executable in a world of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use telemetry_repository::{Lake, Selection, rows_from_frame};
 use telemetry_schema::{HostMetricsSample, Row};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_telemetry-collect");
+/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
+/// another machine.
+pub(crate) fn program() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry-collect"));
+    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
+        (Some(directory), Some(name)) => Path::new(&directory).join(name),
+        _ => built,
+    }
+}
 
 /// A temporary directory with a lake, a home and a configuration file.
 pub(crate) struct World {
@@ -45,13 +53,13 @@ impl World {
 
     /// The program with nothing of this machine's configuration, on the world's lake.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.in_this_world(Command::new(PROGRAM), arguments)
+        self.in_this_world(Command::new(program()), arguments)
     }
 
     /// The program as another one starts it, whose own arguments are there.
     #[cfg(target_os = "linux")]
     pub(crate) fn command_under(&self, mut other: Command, arguments: &[&str]) -> Command {
-        other.arg(PROGRAM);
+        other.arg(program());
         self.in_this_world(other, arguments)
     }
 
@@ -69,10 +77,6 @@ impl World {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         ended(self.command(arguments).output().unwrap())
-    }
-
-    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).spawn().unwrap()
     }
 
     /// All rows of the lake's Silver, with the number of files that they came from.

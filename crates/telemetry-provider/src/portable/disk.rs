@@ -30,7 +30,10 @@ impl SystemMetricsProvider for DiskProvider {
     }
 
     fn collect(&mut self) -> HostMetricsReadings {
-        let disk = fs4::statvfs(&self.path)
+        // Windows would answer for the drive of a path where nothing is.
+        let is_there = if cfg!(windows) { self.path.metadata().map(|_| ()) } else { Ok(()) };
+        let disk = is_there
+            .and_then(|()| fs4::statvfs(&self.path))
             .inspect_err(
                 |error| debug!(path = %self.path.display(), %error, "cannot read the space of a file system"),
             )

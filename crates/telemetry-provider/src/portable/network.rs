@@ -1,5 +1,7 @@
 //! Traffic counters by sysinfo.
 
+use std::ffi::OsStr;
+
 use sysinfo::Networks;
 use telemetry_schema::host_metrics::HostMetricsReadings;
 use tracing::debug;
@@ -9,9 +11,9 @@ use crate::interfaces::{self, Interface};
 
 /// Reads the counters of all interfaces that sysinfo lists.
 ///
-/// On Windows it lists connected hardware only, so all of them count as physical. Elsewhere an
-/// interface without a hardware address (loopback, tunnels) is not physical; the Linux provider
-/// knows better.
+/// On Windows it lists what is connected and has a hardware address: network cards, and the virtual
+/// switches of Hyper-V and WSL, whose traffic passes a card too. Elsewhere an interface without a
+/// hardware address (loopback, tunnels) is not physical; the Linux provider knows better.
 #[derive(Debug)]
 pub struct NetworkProvider {
     networks: Option<Networks>,
@@ -38,10 +40,15 @@ impl NetworkProvider {
             name: name.to_string_lossy().into_owned(),
             rx_bytes: data.total_received(),
             tx_bytes: data.total_transmitted(),
-            physical: cfg!(windows) || !data.mac_address().is_unspecified(),
+            physical: !data.mac_address().is_unspecified() && !is_virtual_switch(name),
         });
         Some(interfaces.collect())
     }
+}
+
+/// Windows calls a virtual switch `vEthernet (WSL)` in every language.
+fn is_virtual_switch(name: &OsStr) -> bool {
+    cfg!(windows) && name.as_encoded_bytes().starts_with(b"vEthernet (")
 }
 
 impl SystemMetricsProvider for NetworkProvider {

@@ -1,5 +1,3 @@
-use std::fs;
-
 use telemetry_repository::Lake;
 use telemetry_schema::{HOST_ALERTS, HOST_METRICS, HOST_METRICS_ROLLUP};
 
@@ -40,7 +38,7 @@ fn a_path_that_is_no_text_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;
     let (_keep, root) = temporary_lake();
     let path = root.with_file_name(std::ffi::OsStr::from_bytes(b"\xff"));
-    fs::create_dir(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
     let lake = Lake::new(&path);
     lake.host_metrics().append(&samples("pi", instant("2026-11-20T12:00:00Z"), 1)).unwrap();
     assert!(lake.views_sql(5).unwrap_err().to_string().contains("not valid Unicode"));

@@ -192,7 +192,7 @@ fn a_date_may_have_more_files_than_a_process_may_open() {
     for minute in 0..120 {
         world.append("pi", &format!("2026-03-10T{:02}:{:02}:03Z", minute / 60, minute % 60), 6);
     }
-    let program = env!("CARGO_BIN_EXE_telemetry-rollup");
+    let program = crate::support::program().display().to_string();
     let lake = world.path().display().to_string();
     let limited = format!("ulimit -n 32; exec {program} --lake {lake}");
     let output = std::process::Command::new("sh").args(["-c", &limited]).output().unwrap();

@@ -11,7 +11,15 @@ use telemetry_schema::{
 };
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_telemetry-rollup");
+/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
+/// another machine.
+pub(crate) fn program() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry-rollup"));
+    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
+        (Some(directory), Some(name)) => Path::new(&directory).join(name),
+        _ => built,
+    }
+}
 
 pub(crate) struct World {
     directory: TempDir,
@@ -31,6 +39,7 @@ impl World {
     }
 
     /// Another world with the same lake.
+    #[cfg(target_os = "linux")]
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new();
         copy_directory(&self.path(), &copy.path());
@@ -46,12 +55,13 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.in_this_world(Command::new(PROGRAM), arguments)
+        self.in_this_world(Command::new(program()), arguments)
     }
 
     /// The program as another one starts it, whose own arguments are there.
+    #[cfg(target_os = "linux")]
     pub(crate) fn command_under(&self, mut other: Command, arguments: &[&str]) -> Command {
-        other.arg(PROGRAM);
+        other.arg(program());
         self.in_this_world(other, arguments)
     }
 
@@ -129,6 +139,7 @@ pub(crate) fn ended(output: Output) -> Ended {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {

@@ -68,7 +68,12 @@ impl Finding {
 
 /// How to see why a program does not run, and to run it once by hand.
 pub(crate) fn look_at_schedule(command: &str) -> String {
-    format!("is it scheduled? `systemctl list-timers 'telemetry-*'` or `crontab -l`; then `{command}`")
+    let look = if cfg!(windows) {
+        "`schtasks /query | findstr telemetry`"
+    } else {
+        "`systemctl list-timers 'telemetry-*'` or `crontab -l`"
+    };
+    format!("is it scheduled? {look}; then `{command}`")
 }
 
 /// A span of time in its two largest units: `2h 10m`.

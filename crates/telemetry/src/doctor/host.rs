@@ -8,7 +8,11 @@ use super::finding::Finding;
 
 const CONFIGURATION: &str = "configuration";
 const CLOCK: &str = "clock";
-const SYNCHRONISE: &str = "timedatectl status; sudo systemctl restart systemd-timesyncd";
+const SYNCHRONISE: &str = if cfg!(windows) {
+    "w32tm /resync"
+} else {
+    "timedatectl status; sudo systemctl restart systemd-timesyncd"
+};
 const TEMPERATURE: &str = "temperature";
 const POWER: &str = "power";
 const KERNEL: &str = "kernel";
@@ -63,6 +67,9 @@ fn clock(facts: &Facts, machine: &Inspection) -> Finding {
             "not synchronised: samples get wrong times, later than an hour after the boot",
             SYNCHRONISE,
         ),
+        None if cfg!(windows) => {
+            Finding::note(CLOCK, "whether it is synchronised is not known here").with("w32tm /query /status")
+        }
         None => {
             Finding::note(CLOCK, "whether it is synchronised cannot be found out without systemd-timesyncd")
                 .with("chronyc tracking, or ntpq -p")
@@ -82,7 +89,8 @@ fn temperature(facts: &Facts, machine: &Inspection) -> Finding {
         return Finding::ok(TEMPERATURE, format!("the processor's sensor is {chosen}{value}{others}"));
     }
     if machine.sensors.is_empty() {
-        let text = format!("no sensor of the processor, as in a virtual machine{others}");
+        let reason = if cfg!(windows) { "Windows tells of none" } else { "as in a virtual machine" };
+        let text = format!("no sensor of the processor, {reason}{others}");
         return Finding::note(TEMPERATURE, text);
     }
     let broken: Vec<&str> = machine.sensors.iter().map(|sensor| sensor.source.as_str()).collect();

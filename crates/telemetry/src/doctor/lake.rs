@@ -76,7 +76,8 @@ fn writable(facts: &Facts, lake: &LakeFacts) -> Finding {
                 ),
                 take_over(facts),
             ),
-            None if *exchanges => Finding::ok(LAKE, format!("{root}{on} can be written")),
+            // No file system of Windows has the exchange, so there is nothing to note.
+            None if *exchanges || cfg!(windows) => Finding::ok(LAKE, format!("{root}{on} can be written")),
             None => Finding::note(
                 LAKE,
                 format!(

@@ -90,6 +90,7 @@ fn commands_are_for_the_lake_that_was_looked_at() {
     let world = World::new();
     let lake = world.path("another lake");
     let found = findings(&world.run(&["doctor", "--format", "json", "--lake", lake.to_str().unwrap()]));
+    let lake = std::path::absolute(lake).unwrap();
     let flag = format!("telemetry-collect -v --lake '{}'`", lake.display());
     assert!(expect(&found, "samples", "warning").remedy.ends_with(&flag), "{found:#?}");
 }

@@ -16,6 +16,16 @@ pub(crate) struct World {
     directory: TempDir,
 }
 
+/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
+/// another machine.
+pub(crate) fn program() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry"));
+    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
+        (Some(directory), Some(name)) => Path::new(&directory).join(name),
+        _ => built,
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -48,7 +58,7 @@ impl World {
 
     /// The program with nothing of this machine's configuration, on the world's lake.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry"));
+        let mut command = Command::new(program());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
             command.env_remove(name);
         }
