@@ -151,7 +151,7 @@ fn a_compaction_that_fails_anywhere_loses_nothing_and_is_completed_by_the_next()
                 lake_with(&root, Faulty { lacks, ..Faulty::failing_at(call, io::ErrorKind::Other) });
             let _ = compact(&lake);
             let what = format!("call {call} of {:?} without {lacks:?}", system.log());
-            check_seen(&root, &before, lacks.is_empty(), &what);
+            check_seen(&root, &before, lacks.is_empty() && cfg!(unix), &what);
             drop(lake);
             check_completed(&root, &before, &what);
         }

@@ -188,6 +188,7 @@ fn damage_is_set_aside_once_and_the_rest_is_published() {
     assert!(lake.open_spool(&host()).unwrap().damage().is_empty(), "told twice");
     spool.publish().unwrap();
     assert_eq!(silver(lake.root()), [0, 10, 15]);
+    drop(spool);
     std::fs::write(&path, b"cut off").unwrap();
     let mut spool = lake.open_spool(&host()).unwrap();
     spool.append(&mut samples(), None, true).unwrap();

@@ -106,7 +106,7 @@ pub(crate) fn tree(root: &Path) -> Vec<String> {
     fn walk(directory: &Path, root: &Path, paths: &mut Vec<String>) {
         let Ok(entries) = fs::read_dir(directory) else { return };
         for path in entries.map(|entry| entry.unwrap().path()) {
-            let relative = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            let relative = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
             if path.is_dir() {
                 paths.push(format!("{relative}/"));
                 walk(&path, root, paths);
