@@ -42,8 +42,11 @@ impl DatasetStore {
 impl Lake {
     /// What the holder of the lake's rollup lock saved under that name; `None` also if it is damaged,
     /// after a warning.
-    pub fn load_rollup_state(&self, name: &str) -> Option<String> {
-        state::load(&self.state_directory(STATE_OF_LAKE), name)
+    ///
+    /// # Errors
+    /// If it is there and cannot be read: a caller that went on without it would undo what it says.
+    pub fn load_rollup_state(&self, name: &str) -> Result<Option<String>, RepositoryError> {
+        state::try_load(&self.state_directory(STATE_OF_LAKE), name)
     }
 
     /// Replaces `.state/@lake/<name>.json`; the text must be JSON, and survives a power cut once this

@@ -32,6 +32,10 @@ mod merge;
 mod pages;
 mod parquet;
 mod part;
+#[cfg(all(test, unix))]
+mod power_cut;
+#[cfg(all(test, unix))]
+mod power_cut_tests;
 mod publish;
 mod replace;
 mod scan;

@@ -17,25 +17,34 @@ use crate::lock::make_directories;
 
 /// The text last saved, or `None` if there is none or it is no JSON any more.
 pub(crate) fn load(directory: &Path, name: &str) -> Option<String> {
-    let (path, text) = read(directory, name)?;
-    parse::<IgnoredAny>(&path, &text).map(|_| text)
+    left_out(try_load(directory, name))
+}
+
+/// As [`load`], but what is there and cannot be read now may be whole all the same: an error.
+pub(crate) fn try_load(directory: &Path, name: &str) -> Result<Option<String>, RepositoryError> {
+    let Some((path, text)) = read(directory, name)? else { return Ok(None) };
+    Ok(parse::<IgnoredAny>(&path, &text).map(|_| text))
 }
 
 /// What was last saved, or `None` if there is nothing or it is something else.
 pub(crate) fn load_as<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
-    let (path, text) = read(directory, name)?;
+    let (path, text) = left_out(read(directory, name))?;
     parse(&path, &text)
 }
 
-fn read(directory: &Path, name: &str) -> Option<(PathBuf, String)> {
+fn left_out<T>(result: Result<Option<T>, RepositoryError>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::warn!(%error, "state cannot be read and is left out"))
+        .unwrap_or_default()
+}
+
+fn read(directory: &Path, name: &str) -> Result<Option<(PathBuf, String)>, RepositoryError> {
     let path = directory.join(format!("{name}.json"));
-    match fs::read_to_string(&path) {
-        Ok(text) => Some((path, text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "state cannot be read and is left out");
-            None
-        }
+    match fs::read(&path) {
+        // What is no text is no JSON either.
+        Ok(bytes) => Ok(Some((path, String::from_utf8_lossy(&bytes).into_owned()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RepositoryError::io("read", &path, error)),
     }
 }
 

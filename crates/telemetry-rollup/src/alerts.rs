@@ -55,7 +55,7 @@ impl<'a> Alerts<'a> {
     /// Evaluates what is new, and appends what happened.
     pub(crate) fn evaluate(&self) -> anyhow::Result<()> {
         let period = Period::until(self.horizon_us(), self.now.timestamp_micros());
-        let kept = self.load();
+        let kept = self.load()?;
         // A run after a long pause goes on from where the last one stood.
         let since_us =
             kept.as_ref().map_or(period.from_us, |kept| kept.state.horizon_us().min(period.from_us));
@@ -222,13 +222,12 @@ impl<'a> Alerts<'a> {
         Ok(())
     }
 
-    fn load(&self) -> Option<Kept> {
-        let text = self.lake.load_rollup_state(ALERT_STATE)?;
-        serde_json::from_str(&text)
-            .inspect_err(
-                |error| tracing::warn!(%error, "state of the alert rules cannot be read, evaluated again"),
-            )
-            .ok()
+    fn load(&self) -> Result<Option<Kept>, RepositoryError> {
+        let Some(text) = self.lake.load_rollup_state(ALERT_STATE)? else { return Ok(None) };
+        let kept = serde_json::from_str(&text).inspect_err(
+            |error| tracing::warn!(%error, "state of the alert rules is damaged, evaluated again"),
+        );
+        Ok(kept.ok())
     }
 
     fn save(&self, state: AlertState, files: &GoldFiles) -> anyhow::Result<()> {

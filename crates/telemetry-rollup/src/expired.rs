@@ -30,14 +30,13 @@ struct Survivor {
 }
 
 impl Expired {
-    pub(crate) fn load(lake: &Lake) -> Self {
-        let text = lake.load_rollup_state(STATE);
+    pub(crate) fn load(lake: &Lake) -> Result<Self, RepositoryError> {
+        let text = lake.load_rollup_state(STATE)?;
         let parsed = text.map(|text| serde_json::from_str(&text));
-        parsed
-            .and_then(|parsed| {
-                parsed.inspect_err(|error| tracing::warn!(%error, "record of expired dates is damaged")).ok()
-            })
-            .unwrap_or_default()
+        let record = parsed.and_then(|parsed| {
+            parsed.inspect_err(|error| tracing::warn!(%error, "record of expired dates is damaged")).ok()
+        });
+        Ok(record.unwrap_or_default())
     }
 
     pub(crate) fn save(&self, lake: &Lake) -> Result<(), RepositoryError> {

@@ -163,21 +163,21 @@ impl Job<'_> {
 
     fn show_plan(&self, format: Option<PrintFormat>) -> anyhow::Result<()> {
         let listed = self.list(&mut Listings::load(self.lake)).map_err(with_lake_hint)?;
-        let expired = Expired::load(self.lake);
+        let expired = Expired::load(self.lake).map_err(with_lake_hint)?;
         let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
         let expiry = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
         show::plan(&plan, &self.compact_plan(&listed.silver, &expired), &expiry, format)
     }
 
     fn compact(&self) -> anyhow::Result<Exit> {
-        let (silver, expired) =
-            (Silver::list(self.silver).map_err(with_lake_hint)?, Expired::load(self.lake));
+        let silver = Silver::list(self.silver).map_err(with_lake_hint)?;
+        let expired = Expired::load(self.lake).map_err(with_lake_hint)?;
         let plan = self.compact_plan(&silver, &expired);
         compact::run(&plan, self.silver, self.config.compact.closed_after(), self.now).map_err(with_lake_hint)
     }
 
     fn expire(&self) -> anyhow::Result<Exit> {
-        let mut expired = Expired::load(self.lake);
+        let mut expired = Expired::load(self.lake).map_err(with_lake_hint)?;
         self.expiry().finish_interrupted(&mut expired).map_err(with_lake_hint)?;
         // What goes for ever is decided by what stands there now.
         let listed = self.list(&mut Listings::default()).map_err(with_lake_hint)?;
@@ -188,7 +188,8 @@ impl Job<'_> {
     fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
         let mut listings = Listings::load(self.lake);
         let listed = self.list(&mut listings).map_err(with_lake_hint)?;
-        let plan = self.plan(&listed, &Expired::load(self.lake), &self.range).map_err(with_lake_hint)?;
+        let expired = Expired::load(self.lake).map_err(with_lake_hint)?;
+        let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
         listings.save(self.lake);
         let silver = Arc::clone(&listed.silver);
         let builder = Builder::new((self.silver, listed.silver), self.gold, self.rollup, self.now);

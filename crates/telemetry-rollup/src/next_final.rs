@@ -14,7 +14,10 @@ pub(crate) struct NextFinal(BTreeMap<String, i64>);
 
 impl NextFinal {
     pub(crate) fn load(lake: &Lake) -> Self {
-        let text = lake.load_rollup_state(STATE);
+        let text = lake
+            .load_rollup_state(STATE)
+            .inspect_err(|error| tracing::debug!(%error, "cache of open dates cannot be read"))
+            .unwrap_or_default();
         Self(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 

@@ -41,7 +41,7 @@ impl Job<'_> {
     /// replaced one.
     fn mend(&self, store: &DatasetStore, file: DataFile, error: RepositoryError) -> anyhow::Result<()> {
         let has_samples = !self.silver.files_on(file.date).map_err(with_lake_hint)?.is_empty()
-            && !Expired::load(self.lake).contains(file.date);
+            && !Expired::load(self.lake).map_err(with_lake_hint)?.contains(file.date);
         if !has_samples || store.name() != self.gold.name() {
             return set_aside(store, [&file], error).map_err(with_lake_hint);
         }

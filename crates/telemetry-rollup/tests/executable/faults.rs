@@ -156,6 +156,23 @@ fn an_expiry() {
     Sweep::run(&world, &["expire"], &[]);
 }
 
+/// Samples of the date before are gone, with which the first of these was built: without the record of
+/// that it would be built again.
+#[test]
+fn a_rollup_of_late_samples_beside_an_expired_date() {
+    let world = World::new();
+    for ago in 88..92 {
+        let date = Utc::now().date_naive() - TimeDelta::days(ago);
+        world.append("pi", &format!("{date}T00:00:03Z"), 60);
+        world.append("pi", &format!("{date}T23:50:03Z"), 60);
+    }
+    world.build(&[]);
+    world.build(&["expire"]);
+    let date = Utc::now().date_naive() - TimeDelta::days(89);
+    world.append("pi", &format!("{date}T12:00:03Z"), 60);
+    Sweep::run(&world, &[], &[]);
+}
+
 #[test]
 fn a_verification_of_damaged_files() {
     let world = World::new();

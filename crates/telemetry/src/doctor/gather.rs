@@ -180,7 +180,7 @@ fn schema(store: &DatasetStore, file: &DataFile) -> SchemaFacts {
 }
 
 fn alert_state(lake: &Lake) -> Option<AlertState> {
-    let kept: KeptAlerts = serde_json::from_str(&lake.load_rollup_state(ALERT_STATE)?).ok()?;
+    let kept: KeptAlerts = serde_json::from_str(&lake.load_rollup_state(ALERT_STATE).ok()??).ok()?;
     Some(kept.state)
 }
 
