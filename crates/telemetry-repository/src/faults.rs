@@ -272,7 +272,11 @@ mod tests {
             let (lake, _) = lake(&root, Faulty { lacks, ..Faulty::default() });
             lake.host_metrics().append(&samples()).unwrap();
             assert_eq!(stored(&lake), samples());
-            assert!(std::fs::read_dir(root.join(".staging")).unwrap().count() == 1, "only the lock");
+            assert_eq!(
+                std::fs::read_dir(root.join(".staging")).unwrap().count(),
+                0,
+                "its session has not ended"
+            );
         }
     }
 
@@ -344,7 +348,7 @@ mod tests {
                 let seen = generations(&rollup(&lake));
                 let allowed: &[&[u64]] = match (&result, lacks) {
                     (Ok(()), _) => &[&[2]],
-                    (Err(_), []) => &[&[1], &[2]],
+                    (Err(_), []) if cfg!(unix) => &[&[1], &[2]],
                     (Err(_), _) => &[&[1], &[2], &[1, 2]],
                 };
                 assert!(allowed.contains(&seen.as_slice()), "{seen:?} after {:?}", system.log());

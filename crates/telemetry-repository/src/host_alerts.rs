@@ -52,13 +52,14 @@ impl HostAlertsRepository {
             let name = SampleFileName::covering(None, range, events.len() as u64);
             let frame = frame_from_rows(&events);
             let key_values = vec![(keys::COLUMNS.to_owned(), describe_columns(self.store.dataset()))];
-            let path = self.store.lake().staging().new_path("")?;
-            staged.push((date, stage(&self.store, path, date, &frame, key_values)?.0, name));
+            let (path, session) = self.store.lake().staging().new_path_with_session()?;
+            let (file, _) = stage(&self.store, path, date, &frame, key_values)?;
+            staged.push((date, file.with_session(session), name));
         }
         let mut files = Vec::new();
         for (date, file, name) in staged {
             let mut next = name.clone();
-            files.push(publish(&self.store, date, &file, || {
+            files.push(publish(&self.store, date, file, || {
                 std::mem::replace(&mut next, name.renamed()).to_string()
             })?);
         }

@@ -105,7 +105,7 @@ impl HostMetricsRepository {
     ) -> Result<(), RepositoryError> {
         for StagedSamples { date, file, name } in staged {
             let mut next = name.clone();
-            let path = publish(&self.store, date, &file, || {
+            let path = publish(&self.store, date, file, || {
                 std::mem::replace(&mut next, name.renamed()).to_string()
             })?;
             tracing::debug!(path = %path.display(), rows = name.rows, "published samples");
@@ -124,9 +124,9 @@ impl HostMetricsRepository {
         let times = || samples.iter().map(|sample| sample.as_of.timestamp_micros());
         let range = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
         let name = SampleFileName::covering(single_host(&samples), range, samples.len() as u64);
-        let path = self.store.lake().staging().new_path("")?;
+        let (path, session) = self.store.lake().staging().new_path_with_session()?;
         let (file, _) = stage(&self.store, path, date, &frame_from_rows(&samples), Vec::new())?;
-        Ok(StagedSamples { date, file, name })
+        Ok(StagedSamples { date, file: file.with_session(session), name })
     }
 }
 

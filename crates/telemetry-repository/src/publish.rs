@@ -22,6 +22,7 @@ use crate::frame::{data_type, timestamps};
 use crate::lock::make_directories;
 use crate::parquet::{self, ParquetFile};
 use crate::scan::date_range_us;
+use crate::staging::Session;
 use crate::store::DatasetStore;
 
 /// Footer and page headers of a file, over the size of its values.
@@ -34,12 +35,20 @@ const NAME_ATTEMPTS: usize = 8;
 pub(crate) struct StagedFile {
     system: Arc<dyn FileSystem>,
     path: PathBuf,
+    /// Ends after the file has been published or removed.
+    session: Option<Session>,
 }
 
 impl StagedFile {
     /// Takes care of a file that has just been created.
     pub(crate) fn new(system: Arc<dyn FileSystem>, path: PathBuf) -> Self {
-        Self { system, path }
+        Self { system, path, session: None }
+    }
+
+    /// Takes care of its session, too.
+    pub(crate) fn with_session(mut self, session: Session) -> Self {
+        self.session = Some(session);
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,11 +93,11 @@ pub(crate) fn stage(
     Ok((staged, content_hash))
 }
 
-/// Gives staged files their places in a date, and makes that durable.
+/// Gives a staged file its place in a date, and makes that durable.
 pub(crate) fn publish(
     store: &DatasetStore,
     date: NaiveDate,
-    staged: &StagedFile,
+    staged: StagedFile,
     mut name: impl FnMut() -> String,
 ) -> Result<PathBuf, RepositoryError> {
     let lake = store.lake();
@@ -106,6 +115,8 @@ pub(crate) fn publish(
             Err(error) => return Err(RepositoryError::io("publish", &path, error)),
         }
     };
+    // Its session ends here, so that the file system's journal takes all changes at once.
+    drop(staged);
     if let Err(error) = system.sync_directory(&directory) {
         // Not acknowledged, so it must not be seen either: the caller will publish the rows again.
         if let Err(error) = system.remove_file(&path) {

@@ -41,8 +41,9 @@ pub(crate) struct Staging {
     session: Arc<Mutex<Option<Session>>>,
 }
 
+/// A name of our own in staging, which ends when this is dropped.
 #[derive(Debug)]
-struct Session {
+pub(crate) struct Session {
     name: String,
     lock_path: PathBuf,
     _lock: File,
@@ -72,7 +73,17 @@ impl Staging {
             *session = Some(self.begin()?);
         }
         let name = session.as_ref().map_or("", |session| session.name.as_str());
-        Ok(self.directory().join(format!("{name}{SEPARATOR}{}{suffix}", unique())))
+        Ok(self.path_of(name, suffix))
+    }
+
+    /// As [`Staging::new_path`], with a session for this path alone: it can end before the process does.
+    pub(crate) fn new_path_with_session(&self) -> Result<(PathBuf, Session), RepositoryError> {
+        let session = self.begin()?;
+        Ok((self.path_of(&session.name, ""), session))
+    }
+
+    fn path_of(&self, session: &str, suffix: &str) -> PathBuf {
+        self.directory().join(format!("{session}{SEPARATOR}{}{suffix}", unique()))
     }
 
     fn begin(&self) -> Result<Session, RepositoryError> {

@@ -89,6 +89,22 @@ fn state_is_kept_and_damage_is_forgotten() {
     }
 }
 
+#[test]
+fn state_of_the_lake_that_cannot_be_read_is_an_error_and_not_forgotten() {
+    let (_keep, root) = temporary_lake();
+    let lake = Lake::new(&root);
+    assert_eq!(lake.load_rollup_state("expired").unwrap(), None);
+    lake.save_rollup_state("expired", "{}").unwrap();
+    let path = root.join(".state/@lake/expired.json");
+    fs::write(&path, "{").unwrap();
+    assert_eq!(lake.load_rollup_state("expired").unwrap(), None, "damage is no error");
+    // For a user whose rights are not looked at, too.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let error = lake.load_rollup_state("expired").unwrap_err().to_string();
+    assert!(error.contains("expired.json"), "{error}");
+}
+
 /// The other half of the next test: dies in the middle of its work, with its locks.
 #[test]
 fn dies_when_told_to() {
@@ -109,21 +125,21 @@ fn what_a_dead_process_leaves_is_taken_over() {
         .unwrap()
         .status;
     assert!(!status.success());
-    let left = tree(&root.join(".staging"));
-    let [lock] = left.as_slice() else { panic!("{left:?}") };
-    let session = lock.strip_suffix(".lock").unwrap();
-    fs::write(root.join(format!(".staging/{session}__1")), "half a file").unwrap();
-    fs::create_dir(root.join(format!(".staging/{session}__2__date=2026-11-21"))).unwrap();
+    assert_eq!(tree(&root.join(".staging")), [""; 0], "what is published has no session any more");
+    let staging = |name: &str| root.join(".staging").join(name);
+    fs::write(staging("0123456789ab.lock"), "").unwrap();
+    fs::write(staging("0123456789ab__1"), "half a file").unwrap();
+    fs::create_dir(staging("0123456789ab__2__date=2026-11-21")).unwrap();
 
     // A living session is left alone.
-    let alive = Lake::new(&root);
-    alive.host_metrics().append(&samples("pi", instant("2026-11-21T12:01:00Z"), 6)).unwrap();
+    let alive = fs::File::create(staging("ba9876543210.lock")).unwrap();
+    alive.lock().unwrap();
+    fs::write(staging("ba9876543210__1"), "half a file").unwrap();
     let now = chrono::Utc::now();
     let lake = Lake::new(&root);
     let cleaned = lake.clean_staging(now).unwrap();
     assert_eq!((cleaned.orphans, cleaned.trashed), (2, 0));
-    let left = tree(&root.join(".staging"));
-    assert!(left.len() == 1 && !left[0].starts_with(session), "{left:?}");
+    assert_eq!(tree(&root.join(".staging")), ["ba9876543210.lock", "ba9876543210__1"]);
     let cleaned = lake.clean_staging(now + TimeDelta::minutes(61)).unwrap();
     assert_eq!((cleaned.orphans, cleaned.trashed), (0, 1));
     assert_eq!(tree(&root.join(".trash")), [""; 0]);
