@@ -14,6 +14,7 @@ mod process;
 mod test;
 mod tidy;
 mod tree;
+mod trials;
 mod verbs;
 
 use std::process::ExitCode;

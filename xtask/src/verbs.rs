@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, ci, compare, cost, demo, endurance, generate, test, tidy};
+use crate::{bench, check, ci, compare, cost, demo, endurance, generate, test, tidy, trials};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -27,6 +27,12 @@ enum Verb {
     Cost(cost::Arguments),
     /// Let collectors run for long, and fail if their memory or descriptors grow (Linux)
     Endurance(endurance::Arguments),
+    /// Read many inputs of every format that are nearly right; `test` reads some
+    Mutate(trials::Mutate),
+    /// Kill many runs of the programs, most of them while they publish; `test` kills some (Linux)
+    Kills(trials::Kills),
+    /// Let every file-system call of every verb fail once; `test` takes some of the calls (Linux)
+    Faults,
     /// Everything that guards the main branch: `check`, then `test`
     Ci,
     /// rustfmt, clippy, rustdoc, `gen --check` and `tidy`, with warnings denied
@@ -46,6 +52,9 @@ impl Arguments {
             Verb::Bench(arguments) => bench::run(&arguments),
             Verb::Cost(arguments) => cost::run(&arguments),
             Verb::Endurance(arguments) => endurance::run(&arguments),
+            Verb::Mutate(arguments) => trials::mutate(&arguments),
+            Verb::Kills(arguments) => trials::kills(&arguments),
+            Verb::Faults => trials::faults(),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),
             Verb::Gen(arguments) => generate::run(&arguments),
