@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
@@ -29,4 +29,12 @@ pub(crate) fn install(packages: &[&str], reason: &str) -> Result<()> {
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+/// Where this machine gets Debian's packages from.
+pub(crate) fn archive() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    let targets = process::output(command.args(["indextargets", "--format", "$(LABEL) $(REPO_URI)"]))?;
+    let archive = targets.lines().find_map(|line| line.strip_prefix("Debian "));
+    archive.map(str::to_owned).context("apt has no archive of Debian: is this another distribution?")
 }

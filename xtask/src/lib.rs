@@ -6,6 +6,7 @@ mod check;
 mod ci;
 mod compare;
 mod cost;
+mod cross;
 mod debian;
 mod demo;
 mod endurance;

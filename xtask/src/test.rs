@@ -34,40 +34,61 @@ enum Suite {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new(process::target_directory()?.join("debug"))?;
     process::build_everything()?;
-    let mut tally = Tally::default();
+    let mut suites = Suites::default();
     let wants = |suite: Suite| arguments.only.is_none_or(|only| only == suite);
     if wants(Suite::Rust) {
         let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-        tally += run_suite(setup.environment(&mut command), Tally::of_cargo)?;
+        suites.cargo(setup.environment(&mut command))?;
     }
     if wants(Suite::RealParts) {
-        let mut command = Command::new(&setup.python);
-        // No cache directory and no bytecode: a test run leaves nothing in the tree.
-        command
-            .args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", REAL_PARTS])
-            .current_dir(tree::root());
-        tally += run_suite(setup.environment(&mut command), Tally::of_pytest)?;
+        suites.pytest(&mut setup.pytest(&[REAL_PARTS]))?;
     }
     if wants(Suite::Bench) {
         // A process of its own, as its children are measured by the resource usage of all children.
         let this = process::this_program()?;
         process::run(Command::new(this).args(["bench", "--quick"]))?;
     }
-    println!("{tally}");
-    tally.verdict()
+    suites.verdict()
+}
+
+/// Suites of tests, counted together.
+#[derive(Default)]
+pub(crate) struct Suites {
+    tally: Tally,
+}
+
+impl Suites {
+    /// Runs `cargo test`.
+    pub(crate) fn cargo(&mut self, command: &mut Command) -> Result<()> {
+        self.tally += run_suite(command, Tally::of_cargo)?;
+        Ok(())
+    }
+
+    /// Runs pytest.
+    pub(crate) fn pytest(&mut self, command: &mut Command) -> Result<()> {
+        self.tally += run_suite(command, Tally::of_pytest)?;
+        Ok(())
+    }
+
+    /// Shows the sum; an error unless all tests ran and passed.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        println!("{}", self.tally);
+        self.tally.verdict()
+    }
 }
 
 /// What the tests find in their environment.
-struct Setup {
+pub(crate) struct Setup {
     python: PathBuf,
     programs: PathBuf,
     contract: PathBuf,
 }
 
 impl Setup {
-    fn new() -> Result<Self> {
+    /// Installs what is missing; the programs under test are in this directory.
+    pub(crate) fn new(programs: PathBuf) -> Result<Self> {
         if cfg!(target_os = "linux") {
             debian::require("strace", "runs are killed at each of their calls")?;
             debian::require("faketime", "an alert takes longer than a test may wait")?;
@@ -83,10 +104,19 @@ impl Setup {
             .with_context(|| format!("cannot write {}", contract.display()))?;
         let python =
             python::set_up(&directory, &tree::root().join(REAL_PARTS), "duckdb, polars, prefect, pytest")?;
-        Ok(Self { python, programs: target.join("debug"), contract })
+        Ok(Self { python, programs, contract })
     }
 
-    fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// pytest with the tests of these files or directories, which are relative to the root.
+    pub(crate) fn pytest(&self, tests: &[&str]) -> Command {
+        let mut command = Command::new(&self.python);
+        // No cache directory and no bytecode: a test run leaves nothing in the tree.
+        command.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(tests);
+        self.environment(command.current_dir(tree::root()));
+        command
+    }
+
+    pub(crate) fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("XTASK_TEST_PYTHON", &self.python)
             .env("XTASK_TEST_BIN_DIR", &self.programs)

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, ci, compare, cost, demo, endurance, generate, test, tidy, trials};
+use crate::{bench, check, ci, compare, cost, cross, demo, endurance, generate, test, tidy, trials};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Verb {
     Kills(trials::Kills),
     /// Let every file-system call of every verb fail once; `test` takes some of the calls (Linux)
     Faults,
+    /// Build the programs for aarch64 Linux and for Windows, and run what can be run of them here (Linux)
+    Cross(cross::Arguments),
     /// Everything that guards the main branch: `check`, then `test`
     Ci,
     /// rustfmt, clippy, rustdoc, `gen --check` and `tidy`, with warnings denied
@@ -55,6 +57,7 @@ impl Arguments {
             Verb::Mutate(arguments) => trials::mutate(&arguments),
             Verb::Kills(arguments) => trials::kills(&arguments),
             Verb::Faults => trials::faults(),
+            Verb::Cross(arguments) => cross::run(&arguments),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),
             Verb::Gen(arguments) => generate::run(&arguments),
