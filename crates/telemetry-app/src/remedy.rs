@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use telemetry_provider::Mount;
-use telemetry_repository::RepositoryError;
+use telemetry_repository::{Lake, RepositoryError};
 
 /// What to do about an error of the lake in that directory, as commands to type; `None` where there is
 /// nothing to say that the error does not say.
@@ -15,9 +15,11 @@ pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
         there.as_deref().and_then(Mount::of).map_or_else(|| lake_word.clone(), |mount| quoted(mount.point))
     };
     Some(match error {
-        RepositoryError::Permission { .. } if lake.exists() => {
+        RepositoryError::Permission { .. } if Lake::new(&lake).has_own_directory() => {
             format!("sudo chown --recursive {}:{} {lake_word}", user_id(), group_id())
         }
+        // Whose owner had better not change.
+        RepositoryError::Permission { .. } if lake.exists() => return None,
         RepositoryError::Permission { .. } => {
             let (user, group) = (user_id(), group_id());
             format!("sudo install --directory --owner {user} --group {group} {lake_word}")
@@ -79,6 +81,21 @@ fn group_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_a_lake_gets_another_owner() {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let remedy = || {
+            let error = RepositoryError::Permission { path: directory.path().join(".state") };
+            remedy(&error, directory.path())
+        };
+        let advises_chown = |remedy: Option<String>| remedy.is_some_and(|text| text.contains("chown"));
+        assert!(advises_chown(remedy()));
+        std::fs::create_dir(directory.path().join("silver")).expect("it can be made");
+        assert!(advises_chown(remedy()));
+        std::fs::create_dir(directory.path().join("passwd")).expect("it can be made");
+        assert_eq!(remedy(), None);
+    }
 
     #[test]
     fn a_shell_reads_a_path_as_one_word() {

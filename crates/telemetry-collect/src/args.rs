@@ -10,18 +10,19 @@ Examples:
   telemetry-collect
       One sample into the lake.
   telemetry-collect --samples 6 --interval 10s
-      The line for cron, once a minute: the first sample at once, the others at :10, :20, ...
+      The line for cron, once a minute: one at once, the others at :10, :20, ...
   telemetry-collect --watch
-      As a service: samples until SIGTERM or Ctrl-C, publishes every minute, or as often as the
-      key publish_interval_minutes of the section collect says.
+      As a service: samples until SIGTERM or Ctrl-C, and publishes every minute,
+      or as often as publish_interval_minutes of the section collect says.
   telemetry-collect --print table
       Also shows the sample.
   telemetry-collect --publish
-      Publishes what waits in the spool (publish_interval_minutes), without sampling.
+      Publishes what waits in the spool, without sampling.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not be read or stored, or the
-clock is not set; 72 the lake's directory or file system is missing; 73 no room; 74 the disk fails; 75
-another collector of this host is at work; 77 no permission; 78 bad configuration.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some values could not be read or \
+stored, or the clock is not set; 72 the lake's directory or file system is missing; 73 no room; \
+74 the disk fails; 75 another collector of this host is at work; 77 no permission; \
+78 bad configuration.";
 
 /// Samples this host: CPU, memory, swap, disk, network, temperature, Raspberry Pi throttling. Appends
 /// the samples as Parquet to LAKE/silver. What a host cannot measure is null.

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HostId};
+use telemetry_schema::{Dataset, HOST_ALERTS, HOST_METRICS, HostId, Layer};
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::filesystem::{FileSystem, OperatingSystem};
 use crate::holder::Holder;
 use crate::host_alerts::HostAlertsRepository;
 use crate::host_metrics::HostMetricsRepository;
-use crate::layout::{STATE, STATE_OF_LAKE, date_directory};
+use crate::layout::{QUARANTINE, SPOOL, STAGING, STATE, STATE_OF_LAKE, TRASH, date_directory};
 use crate::lock::{self, Lock, open_lock_file};
 use crate::publish::Exclusion;
 use crate::staging::{Cleaned, Staging};
@@ -44,6 +44,19 @@ impl Lake {
     /// The lake's directory, absolute.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the directory is there and holds nothing but what belongs to a lake; false also where it
+    /// cannot be listed.
+    pub fn has_own_directory(&self) -> bool {
+        let layers = [Layer::Silver, Layer::Gold].map(Layer::directory);
+        let beside = [STAGING, TRASH, QUARANTINE, STATE, SPOOL];
+        self.root.read_dir().is_ok_and(|mut entries| {
+            entries.all(|entry| {
+                let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
+                layers.iter().chain(&beside).any(|known| name == **known)
+            })
+        })
     }
 
     pub(crate) fn system(&self) -> &Arc<dyn FileSystem> {

@@ -18,7 +18,7 @@ Examples:
   telemetry-rollup compact && telemetry-rollup && telemetry-rollup expire
       Merges small files, and removes dates that are older than they are kept.
   telemetry-rollup verify
-      Reads everything, as a check of the disk; damaged files go to LAKE/.quarantine.
+      Reads everything, as a check of the disk; what is damaged goes to .quarantine.
   telemetry-rollup alerts --fail-on critical
       Shows what is wrong with which host; ends with code 4 if it is critical.
   telemetry-rollup check-rules --from 2026-11-01
@@ -28,10 +28,10 @@ Examples:
   telemetry-rollup sql --rollup --engine spark > rollup.sql
       The rollup as a query, for a lake that has outgrown one machine.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or
-kept though they are old; 4 an alert of --fail-on fires; 72 the lake's directory or file system is
-missing; 73 no room; 74 the disk fails; 75 another rollup is at work; 77 no permission; 78 bad
-configuration.";
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but samples were left out, or kept \
+though they are old; 4 an alert of --fail-on fires; 72 the lake's directory or file system is \
+missing; 73 no room; 74 the disk fails; 75 another rollup is at work; 77 no permission; \
+78 bad configuration.";
 
 /// Builds LAKE/gold from the samples in LAKE/silver: rollups of 5 minutes per host, a date at a time.
 #[derive(Debug, Parser)]

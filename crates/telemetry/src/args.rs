@@ -14,8 +14,8 @@ Examples:
   telemetry doctor --format json
       One JSON object a line: check, level, text, remedy.
 
-Exit codes: 0 nothing is wrong; 1 failed; 2 wrong usage; 3 something is wrong (a warning
-or a problem); 78 bad configuration.";
+Exit codes: 0 nothing is wrong; 1 failed; 2 wrong usage; 3 something is wrong (a warning or a \
+problem); 78 bad configuration.";
 
 /// What a person asks about a host and its lake.
 #[derive(Debug, Parser)]

@@ -54,6 +54,8 @@ pub(crate) struct Configuration {
 #[derive(Debug)]
 pub(crate) struct LakeFacts {
     pub(crate) probe: Result<Probe, RepositoryError>,
+    /// Nothing else is in its directory.
+    pub(crate) has_own_directory: bool,
     /// What this user may not write to.
     pub(crate) not_writable: Vec<PathBuf>,
     /// The user of the lake, if this is the superuser and the lake somebody else's.

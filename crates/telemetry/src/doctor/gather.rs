@@ -118,6 +118,7 @@ fn lake_facts(lake: &Lake, gold: &DatasetStore, host: &HostId, now: DateTime<Utc
     ]
     .map(|(store, file)| file.map(|file| schema(store, file)));
     LakeFacts {
+        has_own_directory: lake.has_own_directory(),
         probe: match missing_mount(lake.root()) {
             Some(path) => Err(RepositoryError::NotMounted { path }),
             None => lake.probe(),

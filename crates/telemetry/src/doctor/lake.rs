@@ -97,7 +97,11 @@ fn remedy(facts: &Facts, error: &RepositoryError) -> String {
     let point = facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point));
     match error {
         RepositoryError::Permission { path } if *path == facts.root || path.starts_with(&facts.root) => {
-            format!("{}; or {ANOTHER_LAKE}", take_over(facts))
+            match &facts.lake {
+                Some(lake) if lake.has_own_directory => format!("{}; or {ANOTHER_LAKE}", take_over(facts)),
+                // Whose owner had better not change.
+                _ => ANOTHER_LAKE.to_owned(),
+            }
         }
         RepositoryError::Permission { .. } => format!(
             "sudo install --directory --owner \"$(id -un)\" {}; or {ANOTHER_LAKE}",

@@ -60,6 +60,7 @@ fn healthy() -> Facts {
         deadline: Duration::from_secs(10),
         lake: Some(LakeFacts {
             probe: Ok(Probe::Writable { exchanges: true }),
+            has_own_directory: true,
             not_writable: Vec::new(),
             other_owner: None,
             space: Some(Space { free_bytes: 20 << 30, total_bytes: 32 << 30 }),
@@ -186,6 +187,16 @@ fn the_configuration_is_told_with_its_origins() {
             ("configuration", Note, "switched off", "enabled = true"),
         ),
     ]);
+}
+
+#[test]
+fn a_directory_that_is_no_lake_keeps_its_owner() {
+    let mut facts = healthy();
+    lake(&mut facts).probe = Err(RepositoryError::Permission { path: path() });
+    lake(&mut facts).has_own_directory = false;
+    let findings = examine(&facts);
+    let remedies: Vec<&str> = findings.iter().filter_map(|finding| finding.remedy.as_deref()).collect();
+    assert!(!remedies.is_empty() && remedies.iter().all(|remedy| !remedy.contains("chown")), "{remedies:?}");
 }
 
 #[test]
