@@ -146,7 +146,9 @@ fn next_steps(programs: &str, lake: &str) -> String {
            duckdb -init views.sql -c 'SELECT {columns} FROM {view} ORDER BY 1'\n  \
            duckdb -init views.sql -c 'SELECT * FROM {silver} ORDER BY {time} DESC LIMIT 1'\n\n\
          What is wrong with which host (docs/alerts.md):\n\n  \
-           {programs}/telemetry-rollup alerts --lake {lake}\n"
+           {programs}/telemetry-rollup alerts --lake {lake}\n\n\
+         As a page, with Streamlit (docs/operations.md):\n\n  \
+           TELEMETRY_LAKE={lake} streamlit run docs/examples/streamlit/app.py\n"
     )
 }
 
