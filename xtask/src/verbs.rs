@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, ci, compare, cost, cross, demo, endurance, generate, test, tidy, trials};
+use crate::{bench, check, ci, compare, cost, cross, demo, device_writes, endurance, generate, test, tidy, trials};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Measure what a run of the collector and a sample cost (Linux)
     Cost(cost::Arguments),
+    /// Measure what reaches the disk, in an hour; writes docs/performance.md (Linux, as root)
+    DeviceWrites(device_writes::Arguments),
     /// Let collectors run for long, and fail if their memory or descriptors grow (Linux)
     Endurance(endurance::Arguments),
     /// Read many inputs of every format that are nearly right; `test` reads some
@@ -53,6 +55,7 @@ impl Arguments {
             Verb::Compare(arguments) => compare::run(&arguments),
             Verb::Bench(arguments) => bench::run(&arguments),
             Verb::Cost(arguments) => cost::run(&arguments),
+            Verb::DeviceWrites(arguments) => device_writes::run(&arguments),
             Verb::Endurance(arguments) => endurance::run(&arguments),
             Verb::Mutate(arguments) => trials::mutate(&arguments),
             Verb::Kills(arguments) => trials::kills(&arguments),

@@ -6,9 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Bench;
 use super::child::Cost;
-use crate::{cost, tree};
-
-const PAGE: &str = "docs/performance.md";
+use crate::performance::{self, PAGE};
+use crate::{cost, device_writes, tree};
 
 /// The page and the lines that must hold.
 pub(super) struct Report {
@@ -82,11 +81,13 @@ impl Report {
     }
 
     pub(super) fn save(&self) -> Result<()> {
+        let others = performance::saved_section(device_writes::SECTION)?.unwrap_or_default();
         let page = format!(
             "# Performance\n\nWritten by `cargo xtask bench`, which measures this machine; the samples are seeded and \
              TSBS-like. How it measures stands in `xtask/src/bench.rs`, what the others run in `xtask/bench/` \
-             and `docs/sql/`.\n\n{self}"
+             and `docs/sql/`.\n\n{self}\n{others}"
         );
+        let page = format!("{}\n", page.trim_end());
         std::fs::write(tree::root().join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))
     }
 
