@@ -1,7 +1,7 @@
 """The state of the hosts of a telemetry lake, as a page.
 
-    python -m pip install streamlit duckdb
-    streamlit run app.py
+    python3 -m venv page && page/bin/pip install streamlit duckdb
+    page/bin/streamlit run app.py
 
 The lake is the one of TELEMETRY_LAKE, else the one that `telemetry-collect` writes to. The page only reads.
 """

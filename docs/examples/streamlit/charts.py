@@ -78,7 +78,7 @@ def draw(metric: Metric, rows: pandas.DataFrame, span: tuple[datetime.datetime, 
     value["axis"] = {"tickCount": 3, "domain": False, "ticks": False, "labelFlush": False}
     value["axis"]["labelExpr"] = metric.label
     names = list(metric.columns.values())
-    legend = {"title": None, "orient": "top", "offset": 4, "symbolSize": 60} if len(names) > 1 else None
+    legend = {"title": None, "orient": "top", "offset": 4, "padding": 0, "symbolSize": 60} if len(names) > 1 else None
     color = {"field": "name", "type": "nominal", "sort": names, "legend": legend}
     peaks = {"mark": {"type": "area", "opacity": 0.2, "clip": True}, "encoding": {"y2": {"field": "peak"}}}
     lines = {"mark": {"type": "line", "strokeWidth": 1.75, "clip": True}}
