@@ -31,7 +31,7 @@ const MUTATIONS: [Suite; 5] = [
     ("telemetry-provider", &["--test", "mutations"]),
     ("telemetry-app", &["--test", "mutations"]),
     ("telemetry-alert-rules", &["--test", "mutations"]),
-    ("telemetry-repository", &["--test", "repository", "mutated_"]),
+    ("telemetry-repository", &["--lib", "--test", "repository", "mutated_"]),
     ("telemetry-rollup", &["--test", "executable", "mutated_"]),
 ];
 const PROGRAMS: [&str; 2] = ["telemetry-collect", "telemetry-rollup"];

@@ -184,6 +184,17 @@ fn a_compaction_is_undone_if_somebody_has_an_old_file_open() {
 }
 
 #[test]
+fn short_and_interrupted_writes_make_whole_merges() {
+    let (_keep, root) = temporary();
+    fill(&root);
+    let before = rows(&root);
+    let (lake, _) = lake_with(&root, Faulty { short_writes: Some(100), ..Faulty::default() });
+    compact(&lake).unwrap();
+    assert_eq!(rows(&root), before);
+    assert_eq!(store(&root).files_on(date()).unwrap().len(), 1);
+}
+
+#[test]
 fn an_expiry_that_fails_anywhere_shows_all_or_nothing() {
     let expire = |lake: &Lake| {
         let store = lake.host_metrics().store().clone();

@@ -329,6 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn short_and_interrupted_writes_make_whole_dates_and_states() {
+        let (_keep, root) = temporary();
+        let (lake, _) = lake(&root, Faulty { short_writes: Some(7), ..Faulty::default() });
+        replace(&lake, 1).unwrap();
+        replace(&lake, 2).unwrap();
+        assert_eq!(generations(&rollup(&lake)), [2]);
+        let state = format!("[{}0]", "1,".repeat(100));
+        lake.save_rollup_state("expired", &state).unwrap();
+        assert_eq!(lake.load_rollup_state("expired").unwrap(), Some(state));
+    }
+
+    #[test]
     fn a_replacement_that_fails_anywhere_shows_the_old_or_the_new_date() {
         for lacks in [&[][..], &["exchange"], &["exchange", "rename_no_replace", "link"]] {
             let calls = {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use telemetry_trials::mutation;
 
 use super::journal::BLOCK_BYTES;
 use super::*;
@@ -343,33 +344,18 @@ fn mutated_journals_are_read_without_panic() {
         whole.append(&[entry(number, 3_000)], true).unwrap();
     }
     let bytes = std::fs::read(&path).unwrap();
-    let mut random = fastrand::Rng::with_seed(7);
-    let rounds = std::env::var("TELEMETRY_SPOOL_MUTATIONS").map_or(400, |count| count.parse().unwrap());
-    for round in 0..rounds {
-        let mut mutated = bytes.clone();
-        for _ in 0..random.usize(1..20) {
-            let at = random.usize(..mutated.len());
-            let end = (at + random.usize(1..5_000)).min(mutated.len());
-            match random.u8(..4) {
-                0 => mutated[at] ^= 1 << random.u8(..8),
-                1 => mutated[at..end].fill(0),
-                2 => mutated.copy_within(at..end, random.usize(..=bytes.len() - (end - at))),
-                _ => mutated[at..end].iter_mut().for_each(|byte| *byte = random.u8(..)),
-            }
-        }
-        if random.u8(..8) == 0 {
-            mutated.truncate(random.usize(..mutated.len()));
-        }
+    mutation::each("journals", 400, |mutator| {
+        let mutated = mutator.bytes(&bytes);
         std::fs::write(&path, &mutated).unwrap();
         let Ok((mut journal, contents)) = Journal::open(&system, &path, columns()) else {
-            assert!(mutated.len() < SEGMENTS * SEGMENT_BYTES, "round {round}");
-            continue;
+            assert!(mutated.len() < SEGMENTS * SEGMENT_BYTES);
+            return;
         };
         let found = numbers(&contents);
-        assert!(found.iter().all(|number| *number < 60), "round {round}: invented {found:?}");
-        assert!(found.is_sorted_by(|one, other| one < other), "round {round}: twice in {found:?}");
+        assert!(found.iter().all(|number| *number < 60), "invented {found:?}");
+        assert!(found.is_sorted_by(|one, other| one < other), "twice in {found:?}");
         journal.append(&[entry(99, 50)], true).unwrap();
         let again = numbers(&open(&system, &path).1);
-        assert_eq!(again.last(), Some(&99), "round {round}");
-    }
+        assert_eq!(again.last(), Some(&99));
+    });
 }
