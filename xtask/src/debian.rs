@@ -14,6 +14,15 @@ pub(crate) fn require(program: &str, reason: &str) -> Result<()> {
     install(&[program], reason)
 }
 
+/// Installs a package, unless it is there.
+pub(crate) fn require_package(package: &str, reason: &str) -> Result<()> {
+    let status = ["--show", "--showformat=${db:Status-Status}", package];
+    if process::output(Command::new("dpkg-query").args(status)).is_ok_and(|status| status == "installed") {
+        return Ok(());
+    }
+    install(&[package], reason)
+}
+
 /// Installs the packages if that can be done without asking: as root, where there is apt-get.
 /// Otherwise the error names the command to type.
 pub(crate) fn install(packages: &[&str], reason: &str) -> Result<()> {

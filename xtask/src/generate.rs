@@ -4,6 +4,7 @@ mod cli;
 mod configuration;
 mod datasets;
 
+pub(crate) use cli::PROGRAMS;
 pub(crate) use datasets::contract;
 
 use anyhow::{Context, Result, bail};

@@ -10,6 +10,7 @@ mod cross;
 mod debian;
 mod demo;
 mod device_writes;
+mod dist;
 mod endurance;
 mod generate;
 mod performance;

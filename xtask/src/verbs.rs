@@ -3,7 +3,10 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, ci, compare, cost, cross, demo, device_writes, endurance, generate, test, tidy, trials};
+use crate::{
+    bench, check, ci, compare, cost, cross, demo, device_writes, dist, endurance, generate, test, tidy,
+    trials,
+};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -35,6 +38,8 @@ enum Verb {
     Kills(trials::Kills),
     /// Let every file-system call of every verb fail once; `test` takes some of the calls (Linux)
     Faults,
+    /// Pack the programs: archives, Debian packages, licences and checksums (Linux)
+    Dist(dist::Arguments),
     /// Build the programs for aarch64 Linux and for Windows, and run what can be run of them here (Linux)
     Cross(cross::Arguments),
     /// Everything that guards the main branch: `check`, then `test`
@@ -60,6 +65,7 @@ impl Arguments {
             Verb::Mutate(arguments) => trials::mutate(&arguments),
             Verb::Kills(arguments) => trials::kills(&arguments),
             Verb::Faults => trials::faults(),
+            Verb::Dist(arguments) => dist::run(&arguments),
             Verb::Cross(arguments) => cross::run(&arguments),
             Verb::Ci => ci::run(),
             Verb::Check => check::run(),

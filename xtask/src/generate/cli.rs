@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::MARKER;
 use crate::process;
 
-const PROGRAMS: [&str; 3] = ["telemetry-collect", "telemetry-rollup", "telemetry"];
+pub(crate) const PROGRAMS: [&str; 3] = ["telemetry-collect", "telemetry-rollup", "telemetry"];
 const HEAD: &str = "\
 # Command line
 
