@@ -60,7 +60,11 @@ pub fn each(what: &str, usual: usize, run: impl FnMut(&mut Mutator)) {
 pub fn in_batches(what: &str, usual: usize, batch: usize, mut run: impl FnMut(&mut Mutator)) {
     let (count, seed) = (trials(COUNT, usual).div_ceil(batch), trials(SEED, 17) as u64);
     let (memory_before, mut slowest) = (most_memory_kb(), (Duration::ZERO, 0));
-    let watch = Watch::begin(what.to_owned(), seed);
+    let hanging = format!("{what} of seed {seed} hangs: case");
+    let watch = Watch::begin(LONGEST, move |case| {
+        eprintln!("{hanging} {case}");
+        std::process::abort();
+    });
     for number in 0..count {
         watch.case.store(number, Ordering::Relaxed);
         let begun = Instant::now();
@@ -102,26 +106,25 @@ impl Drop for Named<'_> {
     }
 }
 
-/// Ends the process if a case does not.
+/// Says which case does not end.
 struct Watch {
     case: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Watch {
-    fn begin(what: String, seed: u64) -> Self {
+    fn begin(longest: Duration, on_hang: impl Fn(usize) + Send + 'static) -> Self {
         let watch = Self { case: Arc::default(), is_over: Arc::default() };
         let (case, is_over) = (Arc::clone(&watch.case), Arc::clone(&watch.is_over));
         std::thread::spawn(move || {
             let mut seen = (0, Instant::now());
             while !is_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(longest / 100);
                 let now = case.load(Ordering::Relaxed);
                 if now != seen.0 {
                     seen = (now, Instant::now());
-                } else if seen.1.elapsed() > LONGEST {
-                    eprintln!("{what}: case {now} of seed {seed} hangs");
-                    std::process::abort();
+                } else if seen.1.elapsed() > longest {
+                    return on_hang(now);
                 }
             }
         });
@@ -250,6 +253,7 @@ impl Mutator {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -263,6 +267,19 @@ mod tests {
         let changed = (0..1000).filter(|number| make(*number).0 != text && make(*number).1 != text).count();
         assert!(changed > 900, "{changed}");
         let _ = Mutator { random: Rng::with_seed(1), number: 0 }.text(b"", &[]);
+    }
+
+    #[test]
+    fn a_case_that_hangs_is_named() {
+        let (sender, hanging) = std::sync::mpsc::channel();
+        let watch = Watch::begin(Duration::from_millis(200), move |case| sender.send(case).unwrap());
+        for case in 0..5 {
+            watch.case.store(case, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(hanging.try_recv().is_err(), "cases that end do not hang");
+        watch.case.store(7, Ordering::Relaxed);
+        assert_eq!(hanging.recv_timeout(Duration::from_secs(20)), Ok(7));
     }
 
     #[test]
