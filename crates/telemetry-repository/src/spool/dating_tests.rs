@@ -230,3 +230,152 @@ fn what_nobody_can_date_is_set_aside_once() {
     let mut anonymous = [HostMetricsSample { boot_id: None, ..sample("b", 50, UNSET, None) }];
     assert_eq!(spool.append(&mut anonymous, None, true).unwrap().refused.len(), 1);
 }
+
+/// What happens to a machine.
+#[derive(Debug, Clone)]
+enum Event {
+    /// So many samples, ten seconds apart, appended together.
+    Samples(usize),
+    Publish,
+    /// The clock is off by so much from now on, unless it is synchronised.
+    Step(i64),
+    Synchronise,
+    /// It starts anew, and its clock is off by so much.
+    Boot(i64),
+    Pass(i64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let off = || prop_oneof![Just(UNSET), -9 * HOUR..9 * HOUR];
+    prop_oneof![
+        4 => (1..4usize).prop_map(Event::Samples),
+        3 => Just(Event::Publish),
+        1 => off().prop_map(Event::Step),
+        1 => Just(Event::Synchronise),
+        1 => off().prop_map(Event::Boot),
+        1 => (1..HOUR).prop_map(Event::Pass),
+    ]
+}
+
+/// A machine, its clock, and all samples that it has taken: their boot and age.
+struct Machine {
+    lake: Lake,
+    now: i64,
+    boots: Vec<i64>,
+    off: i64,
+    is_synced: bool,
+    taken: Vec<(usize, i64)>,
+    /// At which age of each boot a run saw a synchronised clock.
+    synced: BTreeMap<usize, i64>,
+}
+
+impl Machine {
+    fn boot(&self) -> usize {
+        self.boots.len() - 1
+    }
+
+    fn uptime(&self) -> i64 {
+        self.now - self.boots[self.boot()]
+    }
+
+    /// As [`sample`], at an age of this boot.
+    fn sample(&self) -> HostMetricsSample {
+        let off = self.off + self.boots[self.boot()];
+        sample(&self.boot().to_string(), self.uptime(), off, Some(self.is_synced))
+    }
+
+    fn clock(&self) -> ClockReading {
+        let off = self.off + self.boots[self.boot()];
+        clock(&self.boot().to_string(), self.uptime(), off, Some(self.is_synced))
+    }
+
+    fn meets(&mut self, event: &Event) {
+        let mut spool = self.lake.open_spool(&host()).unwrap();
+        match event {
+            Event::Samples(count) => {
+                let mut samples = Vec::new();
+                for _ in 0..*count {
+                    self.now += 10;
+                    self.taken.push((self.boot(), self.uptime()));
+                    samples.push(self.sample());
+                }
+                assert_eq!(spool.append(&mut samples, None, true).unwrap().rows, *count);
+            }
+            Event::Publish => {
+                spool.set_clock(self.clock());
+                spool.publish().unwrap();
+            }
+            Event::Step(off) if !self.is_synced => self.off = *off,
+            Event::Step(_) => {}
+            Event::Synchronise => {
+                (self.off, self.is_synced) = (0, true);
+            }
+            Event::Boot(off) => {
+                self.now += 60;
+                self.boots.push(self.now);
+                (self.off, self.is_synced) = (*off, false);
+            }
+            Event::Pass(seconds) => self.now += seconds,
+        }
+        if self.is_synced && matches!(event, Event::Samples(_) | Event::Publish) {
+            let (boot, uptime) = (self.boot(), self.uptime());
+            self.synced.entry(boot).or_insert(uptime);
+        }
+    }
+
+    /// All samples that are somewhere, and of those in Silver how far they are from the truth.
+    fn found(&self) -> Vec<(usize, i64, Option<i64>)> {
+        let store = self.lake.host_metrics().store().clone();
+        let names: Vec<_> = HOST_METRICS.columns.iter().map(|column| column.name).collect();
+        let mut rows = Vec::new();
+        for file in store.files(&crate::Selection::all()).unwrap() {
+            let frame = store.read(&file, &names).unwrap();
+            rows.extend(crate::frame::rows_from_frame::<HostMetricsSample>(&frame).unwrap());
+        }
+        let aside = self.lake.root().join(".quarantine/.spool/pi");
+        let aside = std::fs::read_dir(aside).into_iter().flatten().flatten();
+        let lines: String = aside.map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let undated = lines.map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap().parse().unwrap();
+            (text(names::boot_id), row[names::uptime_seconds].as_f64().unwrap() as i64, None)
+        });
+        let dated = rows.iter().map(|row| {
+            let boot: usize = row.boot_id.as_ref().unwrap().parse().unwrap();
+            let uptime = row.uptime_seconds.unwrap() as i64;
+            (boot, uptime, Some(row.as_of.timestamp() - START - self.boots[boot] - uptime))
+        });
+        let mut found: Vec<_> = dated.chain(undated).collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_happens_each_sample_is_somewhere_once(
+        off in prop_oneof![Just(UNSET), -9 * HOUR..9 * HOUR],
+        events in proptest::collection::vec(event(), 1..24),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (lake, _) = lake(directory.path(), Faulty::default());
+        let mut machine = Machine {
+            lake, now: 0, boots: vec![0], off, is_synced: false, taken: Vec::new(), synced: Default::default(),
+        };
+        for event in events.iter().chain(&[Event::Synchronise, Event::Publish]) {
+            machine.meets(event);
+        }
+        prop_assert_eq!(machine.lake.open_spool(&host()).unwrap().waiting().samples, 0);
+        let found = machine.found();
+        let ages: Vec<_> = found.iter().map(|(boot, uptime, _)| (*boot, *uptime)).collect();
+        prop_assert_eq!(&ages, &machine.taken);
+        for (boot, uptime, off) in found {
+            let synced = machine.synced.get(&boot).copied();
+            if synced.is_some_and(|synced| synced < HOUR || uptime >= synced) {
+                prop_assert!(off.is_some_and(|off| off.abs() <= 2), "{} s of boot {}: {:?}", uptime, boot, off);
+            }
+        }
+    }
+}

@@ -64,7 +64,7 @@ fn clock(facts: &Facts, machine: &Inspection) -> Finding {
         Some(true) => Finding::ok(CLOCK, "synchronised"),
         Some(false) => Finding::problem(
             CLOCK,
-            "not synchronised: samples get wrong times, later than an hour after the boot",
+            "not synchronised: samples wait for it for an hour after the boot, later ones get a wrong time",
             SYNCHRONISE,
         ),
         None if cfg!(windows) => {
