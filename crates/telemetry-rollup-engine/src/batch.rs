@@ -49,7 +49,7 @@ pub(crate) struct Texts {
     positions: HashMap<String, u32>,
 }
 
-/// Texts that are compared with the one before at once.
+/// Texts that are compared with the one before at once; the bits of a `u16`.
 const VIEWS_AT_ONCE: usize = 16;
 
 /// The position that stands for null in a text column.
@@ -137,6 +137,14 @@ impl Batch {
     }
 }
 
+/// Whether no exponent has all its bits set: adding one to it then does not reach the sign.
+fn are_finite(values: &[f64]) -> bool {
+    const WITHOUT_SIGN: u64 = u64::MAX >> 1;
+    const ONE_IN_EXPONENT: u64 = 1 << (f64::MANTISSA_DIGITS - 1);
+    let sums = values.iter().map(|value| (value.to_bits() & WITHOUT_SIGN) + ONE_IN_EXPONENT);
+    sums.fold(0, |all, sum| all | sum) <= WITHOUT_SIGN
+}
+
 fn slice<T>(values: polars::prelude::PolarsResult<&[T]>) -> &[T] {
     values.expect("Data keeps one chunk without nulls")
 }
@@ -163,7 +171,7 @@ impl Data {
     fn floats(values: &Float64Chunked) -> Self {
         let (values, mut present) = dense(values);
         let all = slice(values.cont_slice());
-        if !all.iter().fold(true, |finite, value| finite & value.is_finite()) {
+        if !are_finite(all) {
             let present = present.get_or_insert_with(|| vec![true; all.len()]);
             present.iter_mut().zip(all).for_each(|(present, value)| *present &= value.is_finite());
         }
@@ -171,7 +179,16 @@ impl Data {
     }
 
     fn flags(values: &BooleanChunked) -> Self {
-        Self::from_ints(values.iter().map(|flag| flag.map(i64::from)))
+        if values.null_count() > 0 {
+            return Self::from_ints(values.iter().map(|flag| flag.map(i64::from)));
+        }
+        let flags = match (values.all(), values.any()) {
+            // Nearly always all are the same, and then they need not be unpacked.
+            (true, _) => vec![1; values.len()],
+            (false, false) => vec![0; values.len()],
+            (false, true) => values.iter().map(|flag| i64::from(flag == Some(true))).collect(),
+        };
+        Data::Int { values: Int64Chunked::from_vec("".into(), flags), present: None }
     }
 
     /// Consecutive rows mostly hold the same text, and then in the same place: the views tell without
@@ -180,12 +197,23 @@ impl Data {
         let mut positions = Vec::with_capacity(values.len());
         for (array, chunk) in values.downcast_iter().zip(values.chunks()) {
             let present = chunk.validity();
+            let mut blocks = present.map(|present| present.chunks::<u16>());
             let mut last: Option<(u128, u32)> = None;
             for (at, views) in array.views().chunks(VIEWS_AT_ONCE).enumerate() {
+                let presence = match blocks.as_mut().map(Iterator::next) {
+                    None | Some(Some(u16::MAX)) => Presence::All,
+                    Some(Some(0)) => Presence::None,
+                    Some(_) => Presence::Some,
+                };
                 let is_same = |(same, _): &(u128, u32)| {
                     views.iter().fold(0, |other, view| other | (view.as_u128() ^ same)) == 0
                 };
-                if let Some((_, position)) = last.filter(|last| present.is_none() && is_same(last)) {
+                let of_all = match presence {
+                    Presence::All => last.filter(is_same).map(|(_, position)| position),
+                    Presence::Some => None,
+                    Presence::None => Some(NULL_TEXT),
+                };
+                if let Some(position) = of_all {
                     positions.extend(std::iter::repeat_n(position, views.len()));
                     continue;
                 }
@@ -254,16 +282,26 @@ impl Data {
         }
     }
 
-    /// Calls with every integer that is present in these rows.
-    pub(crate) fn for_each_int(&self, rows: Range<usize>, mut take: impl FnMut(i64)) {
-        let values = &self.ints_slice()[rows.clone()];
-        match self.present() {
-            None => values.iter().for_each(|value| take(*value)),
-            Some(present) => {
-                let present = values.iter().zip(&present[rows]).filter(|(_, present)| **present);
-                present.for_each(|(value, _)| take(*value));
-            }
-        }
+    /// The integers that are present in these rows, piece by piece.
+    pub(crate) fn present_ints(&self, rows: Range<usize>) -> impl Iterator<Item = &[i64]> {
+        let values = self.ints_slice();
+        self.present_pieces(rows).map(|piece| &values[piece])
+    }
+
+    /// Consecutive rows with a value: one piece if nothing is absent.
+    pub(crate) fn present_pieces(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let (present, mut at) = (self.present(), rows.start);
+        std::iter::from_fn(move || {
+            let Some(present) = present else {
+                let piece = at..rows.end;
+                at = rows.end;
+                return (!piece.is_empty()).then_some(piece);
+            };
+            at += present[at..rows.end].iter().take_while(|present| !**present).count();
+            let piece = at..at + present[at..rows.end].iter().take_while(|present| **present).count();
+            at = piece.end;
+            (!piece.is_empty()).then_some(piece)
+        })
     }
 
     pub(crate) fn ints_slice(&self) -> &[i64] {
@@ -301,4 +339,39 @@ fn split<T: Copy + Default>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>,
         values.map(|value| (value.unwrap_or_default(), value.is_some())).unzip();
     let absent = present.contains(&false);
     (values, absent.then_some(present))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_tell_what_is_finite() {
+        let finite = [0.0, -0.0, 1.5, f64::MAX, f64::MIN, f64::MIN_POSITIVE, f64::EPSILON / 1e300];
+        assert!(are_finite(&finite));
+        for absent in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!are_finite(&[1.0, absent, 2.0]));
+        }
+    }
+
+    #[test]
+    fn blocks_of_texts_are_read_as_their_rows() {
+        let text = |row: usize| match row {
+            16..32 | 60..64 => None,
+            0..80 if row % 7 != 3 => Some("a text that is too long to lie in its view"),
+            40..100 => Some("b"),
+            _ => None,
+        };
+        for rows in [1, 15, 16, 17, 64, 99, 128] {
+            let expected: Vec<Option<&str>> = (0..rows).map(text).collect();
+            let (mut texts, column) = (Texts::new(), StringChunked::from_iter(expected.iter().copied()));
+            for offset in [0, 1, 5] {
+                let Data::Text(positions) = Data::texts(&column.slice(offset, rows), &mut texts) else {
+                    panic!("texts are texts")
+                };
+                let found: Vec<Option<&str>> = positions.iter().map(|at| texts.get(*at)).collect();
+                assert_eq!(found, expected[(offset as usize).min(rows)..], "{rows} rows from {offset}");
+            }
+        }
+    }
 }

@@ -31,18 +31,28 @@ pub(crate) enum Boots {
     Other,
 }
 
-/// The growth `bytes` of a counter in `[start_us, end_us)`.
+/// The stretch of time `[start_us, end_us)` in which counters grew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start_us: i64,
     pub(crate) end_us: i64,
-    pub(crate) bytes: i64,
+}
+
+/// The part of a span that falls into one bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share {
+    /// The start of the bucket.
+    pub(crate) bucket_us: i64,
+    pub(crate) covered_us: i64,
+    /// The part of the span that is over by its end; `None` if all of it is.
+    until: Option<f64>,
 }
 
 /// What a pair of samples says of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    Span(Span),
+    /// It grew by `bytes`. The span is the same for all counters of a pair.
+    Growth { span: Span, bytes: i64 },
     /// The counter fell within one boot.
     Reset,
     /// Nothing.
@@ -123,7 +133,7 @@ impl<T: PartialEq> Sample<T> {
         let longest = config.max_gap_us(self.sample_interval_seconds);
         match span {
             Some((start_us, bytes)) if bytes >= 0 && start_us < self.us && self.us - start_us <= longest => {
-                Evidence::Span(Span { start_us, end_us: self.us, bytes })
+                Evidence::Growth { span: Span { start_us, end_us: self.us }, bytes }
             }
             _ => Evidence::Unknown,
         }
@@ -148,22 +158,25 @@ pub(crate) fn clock_agrees(wall_us: i64, uptime_seconds: f64) -> bool {
 }
 
 impl Span {
-    /// Divides the span at bucket boundaries: `credit(bucket start, bytes, covered µs)`. Every byte
-    /// goes to one bucket.
-    pub(crate) fn divide(&self, bucket_us: i64, mut credit: impl FnMut(i64, i64, i64)) {
-        let length = (self.end_us - self.start_us) as f64;
-        let (mut at, mut given) = (self.start_us, 0);
-        while at < self.end_us {
+    /// The buckets that it falls into, in order.
+    pub(crate) fn shares(self, bucket_us: i64) -> impl Iterator<Item = Share> {
+        let Span { start_us, end_us } = self;
+        let (length, mut at) = ((end_us - start_us) as f64, start_us);
+        std::iter::from_fn(move || {
             let bucket = bucket_start(at, bucket_us);
-            let stop = (bucket + bucket_us).min(self.end_us);
-            let cumulated = if stop == self.end_us {
-                self.bytes
-            } else {
-                (self.bytes as f64 * ((stop - self.start_us) as f64 / length)).floor() as i64
-            };
-            credit(bucket, cumulated - given, stop - at);
-            (at, given) = (stop, cumulated);
-        }
+            let stop = (bucket + bucket_us).min(end_us);
+            let until = (stop < end_us).then(|| (stop - start_us) as f64 / length);
+            let share = Share { bucket_us: bucket, covered_us: stop - at, until };
+            at = stop;
+            (share.covered_us > 0).then_some(share)
+        })
+    }
+}
+
+impl Share {
+    /// How many of the stretch's bytes have grown by the end of this share. Every byte goes to one bucket.
+    pub(crate) fn cumulated(&self, bytes: i64) -> i64 {
+        self.until.map_or(bytes, |until| (bytes as f64 * until).floor() as i64)
     }
 }
 

@@ -38,20 +38,8 @@ impl Levels {
     }
 
     pub(crate) fn add(&mut self, column: &Data, rows: Range<usize>) {
-        match column.present() {
-            None => self.add_present(column, rows),
-            // Pieces of consecutive values, so that absent ones cost nothing but their test.
-            Some(present) => {
-                let mut at = rows.start;
-                while at < rows.end {
-                    let is_present = present[at];
-                    let end = at + present[at..rows.end].iter().take_while(|p| **p == is_present).count();
-                    if is_present {
-                        self.add_present(column, at..end);
-                    }
-                    at = end;
-                }
-            }
+        for piece in column.present_pieces(rows) {
+            self.add_present(column, piece);
         }
     }
 

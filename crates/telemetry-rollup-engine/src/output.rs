@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use polars::prelude::{
-    BooleanChunked, Column as Series, DataFrame, Float64Chunked, Int64Chunked, IntoColumn, IntoSeries,
+    BooleanChunked, ChunkedBuilder as _, Column as Series, DataFrame, Float64Chunked, Int64Chunked, IntoColumn, IntoSeries,
     NewChunkedArray, StringChunked, TimeUnit, TimeZone,
 };
 use telemetry_schema::{ColumnType, Formula, MICROS_PER_SECOND};
@@ -16,20 +16,21 @@ const BITS_PER_BYTE: f64 = 8.0;
 
 /// The columns, hosts in the given order, which is that of the table's rows.
 pub(crate) fn frame(
-    table: &Table,
+    mut table: Table,
     hosts: &[(&str, Range<usize>)],
     plan: &Plan,
     request: RollupRequest,
     config: RollupConfig,
 ) -> Result<DataFrame, EngineError> {
+    let closed = std::mem::take(&mut table.closed);
     let columns = plan
         .outputs
         .iter()
-        .zip(&table.closed)
+        .zip(closed)
         .map(|(output, cells)| match cells {
-            Cells::Int(cells) => ints(output, cells.iter().copied()),
-            Cells::Float(cells) => Ok(floats(output, cells.iter().copied())),
-            Cells::Late => late(output, table, hosts, request, config),
+            Cells::Int(cells) => typed(output, cells.finish()),
+            Cells::Float(cells) => Ok(cells.finish().into_column()),
+            Cells::Late => late(output, &table, hosts, request, config),
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(DataFrame::new(table.starts_us.len(), columns)?)
@@ -87,7 +88,10 @@ fn floats(output: &PlannedOutput, cells: impl Iterator<Item = Option<f64>>) -> S
 }
 
 fn ints(output: &PlannedOutput, cells: impl Iterator<Item = Option<i64>>) -> Result<Series, EngineError> {
-    let cells = Int64Chunked::from_iter_options(output.column.name.into(), cells);
+    typed(output, Int64Chunked::from_iter_options(output.column.name.into(), cells))
+}
+
+fn typed(output: &PlannedOutput, cells: Int64Chunked) -> Result<Series, EngineError> {
     Ok(match output.column.ty {
         ColumnType::TimestampUs => cells
             .into_datetime(TimeUnit::Microseconds, TimeZone::opt_try_new(Some("UTC"))?)

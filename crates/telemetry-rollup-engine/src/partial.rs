@@ -144,6 +144,6 @@ impl Partial {
     pub fn into_frame(self) -> Result<DataFrame, EngineError> {
         let hosts: Vec<(&str, Range<usize>)> =
             self.hosts.iter().map(|(name, host)| (name.as_str(), host.rows.clone())).collect();
-        output::frame(&self.table, &hosts, &self.plan, self.request, self.config)
+        output::frame(self.table, &hosts, &self.plan, self.request, self.config)
     }
 }

@@ -1,11 +1,11 @@
 //! One pass over samples: host by host in time order, bucket by bucket.
 
-use std::ops::Range;
+use std::ops::{BitOr, BitXor, Range};
 
 use crate::batch::{Batch, NULL_TEXT, Presence, Texts};
 use crate::counters::{Boots, Evidence, Sample, Span, bucket_start, clock_agrees};
 use crate::merge::Stretch;
-use crate::plan::Plan;
+use crate::plan::{MOST_COUNTERS, Plan};
 use crate::table::{OpenBucket, Table};
 use crate::{RollupConfig, RollupRequest};
 
@@ -117,7 +117,7 @@ impl<'a> HostPass<'a> {
         pieces.clear();
         while at < rows.end {
             let bucket_us = bucket_start(times[at], width);
-            let end = at + times[at..rows.end].iter().take_while(|us| **us < bucket_us + width).count();
+            let end = at + times[at..rows.end].partition_point(|us| *us < bucket_us + width);
             pieces.push(Piece { bucket_us, rows: at..end, table_row: None, is_new: false });
             at = end;
         }
@@ -156,13 +156,14 @@ impl<'a> HostPass<'a> {
             }
             last_boot = *boot;
         }
-        batch.columns[self.plan.sample_interval].for_each_int(rows.clone(), |interval| {
-            bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(Some(interval));
-        });
-        batch.columns[self.plan.clock_synced].for_each_int(rows.clone(), |synced| {
-            bucket.clock_known += 1;
-            bucket.clock_unsynced += i64::from(synced == 0);
-        });
+        for intervals in batch.columns[self.plan.sample_interval].present_ints(rows.clone()) {
+            let longest = if are_equal(intervals) { intervals.first() } else { intervals.iter().max() };
+            bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(longest.copied());
+        }
+        for synced in batch.columns[self.plan.clock_synced].present_ints(rows.clone()) {
+            bucket.clock_known += synced.len() as i64;
+            bucket.clock_unsynced += synced.len() as i64 - synced.iter().sum::<i64>();
+        }
         let times_each = if is_uniform { rows.len() as i64 } else { 1 };
         self.add_throttle_words(&batch.texts(self.plan.throttle)[texts], times_each, table_row);
     }
@@ -226,13 +227,12 @@ impl<'a> HostPass<'a> {
     /// Growth from the row before, which lies in an earlier bucket.
     fn add_uniform_step(&mut self, batch: &Batch, row: usize) {
         let (times, rows) = (batch.ints(self.plan.as_of), self.rows());
-        for (slot, counter) in self.plan.counters.iter().enumerate() {
+        let mut grown = Grown::default();
+        for (bytes, counter) in grown.iter_mut().zip(&self.plan.counters) {
             let values = &batch.columns[counter.column];
-            if let (Some(before), Some(now)) = (values.int(row - 1), values.int(row)) {
-                let span = Span { start_us: times[row - 1], end_us: times[row], bytes: now - before };
-                credit(self.table, rows.clone(), slot, &span, self.config);
-            }
+            *bytes = values.int(row).zip(values.int(row - 1)).map(|(now, before)| now - before);
         }
+        credit(self.table, rows, Span { start_us: times[row - 1], end_us: times[row] }, &grown, self.config);
     }
 
     /// Whether nothing happens between the first and the last of these rows but steady growth: one
@@ -241,11 +241,7 @@ impl<'a> HostPass<'a> {
     /// up to one difference.
     fn is_uniform(&self, batch: &Batch, rows: Range<usize>) -> bool {
         let plan = self.plan;
-        // Without a way out in the middle these loops take several rows at a time.
-        let is_one_text = |column: usize| {
-            let texts = &batch.texts(column)[rows.clone()];
-            texts.iter().fold(0, |other, text| other | (text ^ texts[0])) == 0
-        };
+        let is_one_text = |column: usize| are_equal(&batch.texts(column)[rows.clone()]);
         let is_steady = |column: usize| match batch.columns[column].presence(rows.clone()) {
             Presence::All => grows(&batch.ints(column)[rows.clone()]),
             Presence::None => true,
@@ -302,6 +298,12 @@ impl<'a> HostPass<'a> {
     }
 }
 
+/// Whether all values are the same. Without a way out in the middle several are looked at at a time.
+fn are_equal<T: Copy + Default + BitXor<Output = T> + BitOr<Output = T> + PartialEq>(values: &[T]) -> bool {
+    let zero = T::default();
+    values.iter().fold(zero, |other, value| other | (*value ^ values[0])) == zero
+}
+
 /// Whether a counter is never negative and never falls: then no value and no difference has a sign.
 fn grows(values: &[i64]) -> bool {
     let signs =
@@ -309,15 +311,25 @@ fn grows(values: &[i64]) -> bool {
     signs >= 0
 }
 
-/// Gives the growth of a counter to the buckets that it falls into.
-fn credit(table: &mut Table, rows: Range<usize>, slot: usize, span: &Span, config: RollupConfig) {
-    span.divide(config.bucket_us(), |start, bytes, covered_us| {
-        if let Some(row) = table.find(rows.clone(), start) {
-            let growth = &mut table.growth[row][slot];
-            growth.bytes = growth.bytes.saturating_add(bytes);
-            growth.covered_us += covered_us;
+/// By how much each counter grew, if that is known.
+type Grown = [Option<i64>; MOST_COUNTERS];
+
+/// Gives the growth of the counters to the buckets that it falls into.
+fn credit(table: &mut Table, rows: Range<usize>, span: Span, grown: &Grown, config: RollupConfig) {
+    let mut given = [0; MOST_COUNTERS];
+    for share in span.shares(config.bucket_us()) {
+        let row = table.find(rows.clone(), share.bucket_us);
+        for (slot, bytes) in grown.iter().enumerate() {
+            let Some(bytes) = bytes else { continue };
+            let cumulated = share.cumulated(*bytes);
+            if let Some(row) = row {
+                let growth = &mut table.growth[row][slot];
+                growth.bytes = growth.bytes.saturating_add(cumulated - given[slot]);
+                growth.covered_us += share.covered_us;
+            }
+            given[slot] = cumulated;
         }
-    });
+    }
 }
 
 /// Adds what two consecutive samples say together. Growth goes to the buckets that it falls into,
@@ -332,9 +344,13 @@ pub(crate) fn join<T: PartialEq>(
 ) {
     let width = config.bucket_us();
     let own_row = table.find(later_rows, bucket_start(sample.us, width));
+    let (mut grown, mut grown_in) = (Grown::default(), None);
     for (slot, counter) in plan.counters.iter().enumerate() {
         match sample.evidence(previous, slot, counter, config) {
-            Evidence::Span(span) => credit(table, rows.clone(), slot, &span, config),
+            Evidence::Growth { span, bytes } => {
+                grown[slot] = Some(bytes);
+                grown_in = Some(span);
+            }
             Evidence::Reset if counter.is_network => {
                 if let Some(row) = own_row {
                     table.network_resets[row] += 1;
@@ -342,6 +358,9 @@ pub(crate) fn join<T: PartialEq>(
             }
             Evidence::Reset | Evidence::Unknown => {}
         }
+    }
+    if let Some(span) = grown_in {
+        credit(table, rows, span, &grown, config);
     }
     // A sticky bit tells of the whole boot, so only its rise is news. It is clear when a boot begins.
     let before = match sample.boots(previous) {

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use polars::prelude::{ChunkedBuilder as _, Float64Type, Int64Type, PrimitiveChunkedBuilder};
 use telemetry_schema::Formula;
 
 use crate::RollupConfig;
@@ -31,10 +32,10 @@ pub(crate) struct Table {
     pub(crate) closed: Vec<Cells>,
 }
 
-/// Cells of one column that are known when a bucket closes.
+/// Cells of one column that are known when a bucket closes, as the column that they become.
 pub(crate) enum Cells {
-    Int(Vec<Option<i64>>),
-    Float(Vec<Option<f64>>),
+    Int(PrimitiveChunkedBuilder<Int64Type>),
+    Float(PrimitiveChunkedBuilder<Float64Type>),
     /// Made at the end.
     Late,
 }
@@ -63,7 +64,7 @@ impl Table {
             sticky_new: Vec::new(),
             duplicates: Vec::new(),
             throttle_known: Vec::new(),
-            closed: plan.outputs.iter().map(|output| Cells::new(output.formula, output.is_int())).collect(),
+            closed: plan.outputs.iter().map(Cells::new).collect(),
         }
     }
 
@@ -83,8 +84,8 @@ impl Table {
         for at in &plan.scalars {
             let output = &plan.outputs[*at];
             match &mut self.closed[*at] {
-                Cells::Int(cells) => cells.push(int(output, bucket, throttle_known, config)),
-                Cells::Float(cells) => cells.push(float(output, bucket, config)),
+                Cells::Int(cells) => cells.append_option(int(output, bucket, throttle_known, config)),
+                Cells::Float(cells) => cells.append_option(float(output, bucket, config)),
                 Cells::Late => {}
             }
         }
@@ -95,8 +96,8 @@ impl Table {
         for at in &plan.gauges[slot].outputs {
             let formula = plan.outputs[*at].formula;
             match &mut self.closed[*at] {
-                Cells::Int(cells) => cells.push(levels.int(formula)),
-                Cells::Float(cells) => cells.push(levels.float(formula)),
+                Cells::Int(cells) => cells.append_option(levels.int(formula)),
+                Cells::Float(cells) => cells.append_option(levels.float(formula)),
                 Cells::Late => {}
             }
         }
@@ -109,8 +110,9 @@ impl Table {
 }
 
 impl Cells {
-    fn new(formula: Formula, is_int: bool) -> Self {
-        match formula {
+    fn new(output: &PlannedOutput) -> Self {
+        let name = output.column.name.into();
+        match output.formula {
             Formula::BucketStart
             | Formula::HostId
             | Formula::CounterGrowth(_)
@@ -133,10 +135,10 @@ impl Cells {
             | Formula::BootCount
             | Formula::FirstAsOf
             | Formula::LastAsOf => {
-                if is_int {
-                    Cells::Int(Vec::new())
+                if output.is_int() {
+                    Cells::Int(PrimitiveChunkedBuilder::new(name, 0))
                 } else {
-                    Cells::Float(Vec::new())
+                    Cells::Float(PrimitiveChunkedBuilder::new(name, 0))
                 }
             }
         }
