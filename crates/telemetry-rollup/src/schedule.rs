@@ -2,11 +2,10 @@
 //!
 //! A worker computes a date on its own; a date is published as soon as the dates next to it that are
 //! also built have been computed, since their ends join its own. So a few dates are in memory at
-//! most, however long the range. Workers that wait for the disk while they publish leave their core
-//! to another.
+//! most, however long the range.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 use indicatif::ProgressBar;
@@ -17,39 +16,26 @@ use crate::plan::PlannedDate;
 use crate::read_ahead::spare_cores;
 
 /// More would hold more dates in memory than a small machine has for them.
-const MOST_COMPUTING: usize = 4;
+const MOST_WORKERS: usize = 4;
 
 struct Schedule<'a> {
     builder: &'a Builder<'a>,
     dates: &'a [&'a PlannedDate],
-    /// How many dates may be computed at a time.
-    most_computing: usize,
+    /// Cores that no worker uses.
+    spare_cores: usize,
     progress: &'a ProgressBar,
     state: Mutex<State>,
-    computing_ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     /// The next date to compute, as a position.
     next: usize,
-    /// Dates that are being computed.
-    computing: usize,
     computed: BTreeMap<NaiveDate, Computed>,
     /// The ends of every date that has been computed.
     ends: BTreeMap<NaiveDate, Ends>,
     is_incomplete: bool,
     error: Option<anyhow::Error>,
-}
-
-/// The right to compute, which ends in any case: others wait for it.
-struct Turn<'s, 'a>(&'s Schedule<'a>);
-
-impl Drop for Turn<'_, '_> {
-    fn drop(&mut self) {
-        self.0.state().computing -= 1;
-        self.0.computing_ended.notify_one();
-    }
 }
 
 /// Builds all the dates, which are in order; false if anything was left out.
@@ -58,10 +44,9 @@ pub(crate) fn build(
     dates: &[&PlannedDate],
     progress: &ProgressBar,
 ) -> anyhow::Result<bool> {
-    let most_computing = spare_cores(0).clamp(1, MOST_COMPUTING).min(dates.len());
-    let workers = (most_computing + 1).min(dates.len());
-    let (state, computing_ended) = (Mutex::default(), Condvar::new());
-    let schedule = Schedule { builder, dates, most_computing, progress, state, computing_ended };
+    let workers = spare_cores(0).clamp(1, MOST_WORKERS).min(dates.len());
+    let spare_cores = spare_cores(workers);
+    let schedule = Schedule { builder, dates, spare_cores, progress, state: Mutex::default() };
     std::thread::scope(|scope| {
         for _ in 1..workers {
             scope.spawn(|| schedule.work());
@@ -75,7 +60,7 @@ pub(crate) fn build(
     }
 }
 
-impl<'a> Schedule<'a> {
+impl Schedule<'_> {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,9 +73,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn work_until_done(&self) -> anyhow::Result<()> {
-        while let Some((planned, turn)) = self.begin_next() {
-            let computed = self.builder.compute(planned.date, spare_cores(self.most_computing))?;
-            drop(turn);
+        while let Some(planned) = self.take_next() {
+            let computed = self.builder.compute(planned.date, self.spare_cores)?;
             let ready = self.add(planned.date, computed);
             for (planned, computed, neighbours) in ready {
                 let is_complete = self.builder.publish(planned, computed, neighbours)?;
@@ -101,18 +85,14 @@ impl<'a> Schedule<'a> {
         Ok(())
     }
 
-    /// The next date to compute, when its turn has come.
-    fn begin_next(&self) -> Option<(&PlannedDate, Turn<'_, 'a>)> {
-        let is_full = |state: &mut State| state.computing >= self.most_computing;
-        let state = self.computing_ended.wait_while(self.state(), is_full);
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+    fn take_next(&self) -> Option<&PlannedDate> {
+        let mut state = self.state();
         if state.error.is_some() {
             return None;
         }
-        let next = self.dates.get(state.next).copied()?;
+        let next = self.dates.get(state.next).copied();
         state.next += 1;
-        state.computing += 1;
-        Some((next, Turn(self)))
+        next
     }
 
     /// Notes a computed date and takes out the dates that can be published now.
