@@ -66,5 +66,5 @@ pub use parquet::RowGroups;
 pub use scan::{DataFile, Selection};
 pub use spool::{ClockReading, Spool, SpoolDamage, SpoolLook, Waiting, awaits_clock};
 pub use staging::Cleaned;
-pub use store::{DatasetStore, Replaced};
+pub use store::{DatasetStore, Replaced, Replacement};
 pub use views::duckdb_glob;

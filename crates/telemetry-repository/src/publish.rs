@@ -67,6 +67,29 @@ impl Drop for StagedFile {
     }
 }
 
+/// A written file in staging that is not durable yet.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    staged: StagedFile,
+    file: File,
+    dataset: &'static Dataset,
+    size: u64,
+    rows: usize,
+    time_range_us: Option<(i64, i64)>,
+    content_hash: String,
+}
+
+impl Unsynced {
+    /// Makes it durable and validates it; returns the hash of its rows with it.
+    pub(crate) fn sync(self) -> Result<(StagedFile, String), RepositoryError> {
+        let Self { staged, file, dataset, size, rows, time_range_us, content_hash } = self;
+        staged.system.sync_file(&file).at("sync", staged.path())?;
+        drop(file);
+        validate(staged.path(), dataset, size, rows, time_range_us)?;
+        Ok((staged, content_hash))
+    }
+}
+
 /// Writes a frame of one date to `path`, which must not exist; returns the hash of its rows with it.
 pub(crate) fn stage(
     store: &DatasetStore,
@@ -75,6 +98,17 @@ pub(crate) fn stage(
     frame: &DataFrame,
     extra: Vec<(String, String)>,
 ) -> Result<(StagedFile, String), RepositoryError> {
+    stage_unsynced(store, path, date, frame, extra)?.sync()
+}
+
+/// As [`stage`], but does not wait for the disk.
+pub(crate) fn stage_unsynced(
+    store: &DatasetStore,
+    path: PathBuf,
+    date: NaiveDate,
+    frame: &DataFrame,
+    extra: Vec<(String, String)>,
+) -> Result<Unsynced, RepositoryError> {
     let time_range_us = check_frame(store, date, frame)?;
     let system = store.lake().system();
     check_space(system.as_ref(), store.lake().root(), frame.estimated_size() as u64)?;
@@ -85,12 +119,9 @@ pub(crate) fn stage(
 
     let file = system.create_new(&path).at("create", &path)?;
     let staged = StagedFile::new(Arc::clone(system), path);
-    let path = staged.path();
-    let size = write(system.as_ref(), &file, path, frame, key_values)?;
-    system.sync_file(&file).at("sync", path)?;
-    drop(file);
-    validate(path, store.dataset(), size, frame.height(), time_range_us)?;
-    Ok((staged, content_hash))
+    let size = write(system.as_ref(), &file, staged.path(), frame, key_values)?;
+    let (dataset, rows) = (store.dataset(), frame.height());
+    Ok(Unsynced { staged, file, dataset, size, rows, time_range_us, content_hash })
 }
 
 /// Gives a staged file its place in a date, and makes that durable.

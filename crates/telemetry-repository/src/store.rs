@@ -20,7 +20,7 @@ use crate::layout::{
 use crate::listing::Listings;
 use crate::lock::make_directories;
 use crate::parquet::{ParquetFile, RowGroups};
-use crate::publish::{Exclusion, stage};
+use crate::publish::{Exclusion, Unsynced, stage_unsynced};
 use crate::replace::{StagedDate, replace};
 use crate::scan::{DataFile, Selection};
 
@@ -41,6 +41,41 @@ pub struct Replaced {
     pub rows: usize,
     /// BLAKE3 of its rows, see [`crate::ContentHasher`].
     pub content_hash: String,
+}
+
+/// What takes the place of a date, written but not yet durable. It leaves nothing behind if it is not
+/// published.
+#[derive(Debug)]
+pub struct Replacement {
+    store: DatasetStore,
+    file: Unsynced,
+    directory: StagedDate,
+    name: RollupFileName,
+    rows: usize,
+}
+
+impl Replacement {
+    /// Waits for the disk, and puts the new rows in the place of the old ones.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Conflict`] if the live date has this generation already, or a later one.
+    pub fn publish(self) -> Result<Replaced, RepositoryError> {
+        let Self { store, file, directory, name, rows } = self;
+        let (staged, content_hash) = file.sync()?;
+        let live_path = store.date_path(name.date);
+        let path = live_path.join(name.to_string());
+        replace(&store, directory, |live| {
+            let generations = live.iter().filter_map(|name| Some(FileName::parse(name).rollup()?.generation));
+            match generations.max() {
+                Some(latest) if latest >= name.generation => {
+                    Err(RepositoryError::Conflict { path: live_path })
+                }
+                _ => Ok(()),
+            }
+        })?;
+        drop(staged);
+        Ok(Replaced { path, rows, content_hash })
+    }
 }
 
 impl DatasetStore {
@@ -197,25 +232,26 @@ impl DatasetStore {
         name: &RollupFileName,
         extra: &[(String, String)],
     ) -> Result<Replaced, RepositoryError> {
+        self.stage_date(date, frame, name, extra)?.publish()
+    }
+
+    /// The part of [`Self::replace_date`] that does not wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::replace_date`].
+    pub fn stage_date(
+        &self,
+        date: NaiveDate,
+        frame: &DataFrame,
+        name: &RollupFileName,
+        extra: &[(String, String)],
+    ) -> Result<Replacement, RepositoryError> {
         let mut key_values = vec![(keys::COLUMNS.to_owned(), describe_columns(self.dataset))];
         key_values.extend_from_slice(extra);
-
-        let staged_date = StagedDate::create(&self.lake, date)?;
-        let file_name = name.to_string();
-        let (staged_file, content_hash) =
-            stage(self, staged_date.path().join(&file_name), date, frame, key_values)?;
-        let path = self.date_path(date).join(file_name);
-        replace(self, staged_date, |live| {
-            let generations = live.iter().filter_map(|name| Some(FileName::parse(name).rollup()?.generation));
-            match generations.max() {
-                Some(latest) if latest >= name.generation => {
-                    Err(RepositoryError::Conflict { path: self.date_path(date) })
-                }
-                _ => Ok(()),
-            }
-        })?;
-        drop(staged_file);
-        Ok(Replaced { path, rows: frame.height(), content_hash })
+        let directory = StagedDate::create(&self.lake, date)?;
+        let path = directory.path().join(name.to_string());
+        let file = stage_unsynced(self, path, date, frame, key_values)?;
+        Ok(Replacement { store: self.clone(), file, directory, name: name.clone(), rows: frame.height() })
     }
 
     /// Moves a damaged file to `LAKE/.quarantine/<dataset>/date=.../`; nothing there is ever deleted

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use polars::prelude::{
-    BooleanChunked, ChunkedBuilder as _, Column as Series, DataFrame, Float64Chunked, Int64Chunked, IntoColumn, IntoSeries,
-    NewChunkedArray, StringChunked, TimeUnit, TimeZone,
+    BooleanChunked, ChunkedBuilder as _, Column as Series, DataFrame, Float64Chunked, Int64Chunked,
+    IntoColumn, IntoSeries, NewChunkedArray, StringChunked, TimeUnit, TimeZone,
 };
 use telemetry_schema::{ColumnType, Formula, MICROS_PER_SECOND};
 

@@ -5,7 +5,7 @@ use std::ops::{BitOr, BitXor, Range};
 use crate::batch::{Batch, NULL_TEXT, Presence, Texts};
 use crate::counters::{Boots, Evidence, Sample, Span, bucket_start, clock_agrees};
 use crate::merge::Stretch;
-use crate::plan::{MOST_COUNTERS, Plan};
+use crate::plan::{Counter, MOST_COUNTERS, Plan};
 use crate::table::{OpenBucket, Table};
 use crate::{RollupConfig, RollupRequest};
 
@@ -200,7 +200,8 @@ impl<'a> HostPass<'a> {
         let rows = piece.rows.clone();
         self.add_sample(batch, rows.start);
         if rows.len() > 1 && self.is_uniform(batch, rows.clone()) {
-            self.add_uniform_growth(batch, piece);
+            let counters = self.steady_counters(batch, rows.clone());
+            self.add_uniform_growth(batch, &counters, piece);
             self.previous = Some(self.sample(batch, rows.end - 1));
             return;
         }
@@ -212,25 +213,38 @@ impl<'a> HostPass<'a> {
     /// The same for the pieces of a uniform stretch: only its first sample can be anything but growth.
     fn add_uniform_pairs(&mut self, batch: &Batch, pieces: &[Piece]) {
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return };
+        let counters = self.steady_counters(batch, first.rows.start..last.rows.end);
         self.add_sample(batch, first.rows.start);
         for piece in pieces {
             if piece.rows.start > first.rows.start {
-                self.add_uniform_step(batch, piece.rows.start);
+                self.add_uniform_step(batch, &counters, piece.rows.start);
             }
-            self.add_uniform_growth(batch, piece);
+            self.add_uniform_growth(batch, &counters, piece);
         }
         if last.rows.end - 1 > first.rows.start {
             self.previous = Some(self.sample(batch, last.rows.end - 1));
         }
     }
 
+    /// The values of each counter in uniform rows; `None` where it is absent from all of them.
+    fn steady_counters<'b>(
+        &self,
+        batch: &'b Batch,
+        rows: Range<usize>,
+    ) -> [Option<&'b [i64]>; MOST_COUNTERS] {
+        let values = |counter: &Counter| {
+            let column = &batch.columns[counter.column];
+            (column.presence(rows.clone()) == Presence::All).then(|| column.ints_slice())
+        };
+        std::array::from_fn(|slot| self.plan.counters.get(slot).and_then(values))
+    }
+
     /// Growth from the row before, which lies in an earlier bucket.
-    fn add_uniform_step(&mut self, batch: &Batch, row: usize) {
+    fn add_uniform_step(&mut self, batch: &Batch, counters: &[Option<&[i64]>], row: usize) {
         let (times, rows) = (batch.ints(self.plan.as_of), self.rows());
         let mut grown = Grown::default();
-        for (bytes, counter) in grown.iter_mut().zip(&self.plan.counters) {
-            let values = &batch.columns[counter.column];
-            *bytes = values.int(row).zip(values.int(row - 1)).map(|(now, before)| now - before);
+        for (bytes, counter) in grown.iter_mut().zip(counters) {
+            *bytes = counter.map(|values| values[row] - values[row - 1]);
         }
         credit(self.table, rows, Span { start_us: times[row - 1], end_us: times[row] }, &grown, self.config);
     }
@@ -260,14 +274,13 @@ impl<'a> HostPass<'a> {
     }
 
     /// Growth within a bucket.
-    fn add_uniform_growth(&mut self, batch: &Batch, piece: &Piece) {
+    fn add_uniform_growth(&mut self, batch: &Batch, counters: &[Option<&[i64]>], piece: &Piece) {
         let Some(table_row) = piece.table_row else { return };
         let (first, last) = (piece.rows.start, piece.rows.end - 1);
         let times = batch.ints(self.plan.as_of);
-        for (growth, counter) in self.table.growth[table_row].iter_mut().zip(&self.plan.counters) {
-            let values = &batch.columns[counter.column];
-            if let (Some(before), Some(now)) = (values.int(first), values.int(last)) {
-                growth.bytes = growth.bytes.saturating_add(now - before);
+        for (growth, counter) in self.table.growth[table_row].iter_mut().zip(counters) {
+            if let Some(values) = counter {
+                growth.bytes = growth.bytes.saturating_add(values[last] - values[first]);
                 growth.covered_us += times[last] - times[first];
             }
         }

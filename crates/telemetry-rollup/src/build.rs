@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use telemetry_repository::{DataFile, DatasetStore, FileName, Footer, RepositoryError, RollupFileName};
+use telemetry_repository::{
+    DataFile, DatasetStore, FileName, Footer, Replacement, RepositoryError, RollupFileName,
+};
 use telemetry_rollup_engine::{
     DataFrame, Ends, EngineError, GRACE_US, Partial, PassError, RollupConfig, RollupRequest, Source,
     next_final_us, splice,
@@ -45,6 +47,14 @@ pub(crate) struct Computed {
     /// The files of the lake that it was computed from.
     silver: Arc<Silver>,
     /// No damaged file was left out.
+    is_complete: bool,
+}
+
+/// A date whose new file is written but not yet durable.
+pub(crate) struct Staged {
+    date: NaiveDate,
+    /// With its name, and when its next bucket becomes final; `None` if there are no rows.
+    replacement: Option<(Replacement, RollupFileName, Option<i64>)>,
     is_complete: bool,
 }
 
@@ -117,18 +127,34 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Joins a date with what lies around it and publishes it; false if damaged files or unusable
-    /// rows were left out.
-    pub(crate) fn publish(
+    /// Joins a date with what lies around it and writes it, but does not wait for the disk: that is
+    /// for [`Self::publish`].
+    pub(crate) fn stage(
         &self,
         planned: &PlannedDate,
         computed: Computed,
         neighbours: Neighbours,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Staged> {
         let (rows, silver, is_complete) = self.join(planned.date, computed, neighbours)?;
-        match rows {
-            Some(rows) => self.replace(planned, &rows, &silver)?,
-            None => tracing::warn!(date = %planned.date, "no usable samples, rollup left as it is"),
+        let replacement = match rows {
+            Some(rows) => Some(self.replacement(planned, &rows, &silver)?),
+            None => {
+                tracing::warn!(date = %planned.date, "no usable samples, rollup left as it is");
+                None
+            }
+        };
+        Ok(Staged { date: planned.date, replacement, is_complete })
+    }
+
+    /// Puts a date in its place; false if damaged files or unusable rows were left out.
+    pub(crate) fn publish(&self, staged: Staged) -> anyhow::Result<bool> {
+        let Staged { date, replacement, is_complete } = staged;
+        if let Some((replacement, name, next_final_us)) = replacement {
+            let replaced = replacement.publish()?;
+            if let Some(us) = next_final_us {
+                self.next_final.lock().unwrap_or_else(PoisonError::into_inner).insert(&name, us);
+            }
+            tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
         }
         Ok(is_complete)
     }
@@ -154,8 +180,9 @@ impl<'a> Builder<'a> {
             Some(rows) => rows,
             None => old.clear(),
         };
-        self.replace(planned, &splice(&old, &new, period_us)?, &silver)?;
-        Ok(Some(is_complete))
+        let rows = splice(&old, &new, period_us)?;
+        let replacement = Some(self.replacement(planned, &rows, &silver)?);
+        self.publish(Staged { date: planned.date, replacement, is_complete }).map(Some)
     }
 
     /// What the date's file in Gold says of itself, and its rows.
@@ -199,7 +226,12 @@ impl<'a> Builder<'a> {
         Ok((rows, silver, is_complete))
     }
 
-    fn replace(&self, planned: &PlannedDate, rows: &DataFrame, silver: &Silver) -> anyhow::Result<()> {
+    fn replacement(
+        &self,
+        planned: &PlannedDate,
+        rows: &DataFrame,
+        silver: &Silver,
+    ) -> anyhow::Result<(Replacement, RollupFileName, Option<i64>)> {
         let date = planned.date;
         let inputs = silver.inputs(&whole(date), reach(self.config));
         let next_final_us = next_final_us(rows, self.now.timestamp_micros(), self.config)?;
@@ -212,12 +244,7 @@ impl<'a> Builder<'a> {
         let digests = HourDigests::of(date, &inputs, self.config).to_text();
         let mut extra = vec![(HOUR_DIGESTS.to_owned(), digests)];
         extra.extend(next_final_us.map(|us| (NEXT_FINAL_US.to_owned(), us.to_string())));
-        let replaced = self.gold.replace_date(date, rows, &name, &extra)?;
-        if let Some(us) = next_final_us {
-            self.next_final.lock().unwrap_or_else(PoisonError::into_inner).insert(&name, us);
-        }
-        tracing::info!(%date, rows = replaced.rows, path = %replaced.path.display(), "rollup built");
-        Ok(())
+        Ok((self.gold.stage_date(date, rows, &name, &extra)?, name, next_final_us))
     }
 
     /// The ends of the samples in these files, and whether all could be read; those of the date next
@@ -360,7 +387,8 @@ mod tests {
             let builder = Builder::new((silver.store(), listed), &self.gold, RollupConfig::default(), now);
             let planned = &self.plan(now).dates[0];
             let computed = builder.compute(planned.date, 1).unwrap();
-            assert!(builder.publish(planned, computed, Neighbours::default()).unwrap());
+            let staged = builder.stage(planned, computed, Neighbours::default()).unwrap();
+            assert!(builder.publish(staged).unwrap());
         }
     }
 

@@ -2,21 +2,25 @@
 //!
 //! A worker computes a date on its own; a date is published as soon as the dates next to it that are
 //! also built have been computed, since their ends join its own. So a few dates are in memory at
-//! most, however long the range.
+//! most, however long the range. One thread does nothing but wait for the disk, so that the workers
+//! need not.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 use indicatif::ProgressBar;
 use telemetry_rollup_engine::Ends;
 
-use crate::build::{Builder, Computed, Neighbours};
+use crate::build::{Builder, Computed, Neighbours, Staged};
 use crate::plan::PlannedDate;
 use crate::read_ahead::spare_cores;
 
 /// More would hold more dates in memory than a small machine has for them.
 const MOST_WORKERS: usize = 4;
+/// Written dates that wait for the disk; if it is slower than that, the workers wait too.
+const MOST_UNPUBLISHED: usize = 4;
 
 struct Schedule<'a> {
     builder: &'a Builder<'a>,
@@ -47,11 +51,14 @@ pub(crate) fn build(
     let workers = spare_cores(0).clamp(1, MOST_WORKERS).min(dates.len());
     let spare_cores = spare_cores(workers);
     let schedule = Schedule { builder, dates, spare_cores, progress, state: Mutex::default() };
+    let (sender, staged) = sync_channel(MOST_UNPUBLISHED);
     std::thread::scope(|scope| {
+        scope.spawn(|| schedule.publish(staged));
         for _ in 1..workers {
-            scope.spawn(|| schedule.work());
+            let sender = sender.clone();
+            scope.spawn(|| schedule.work(sender));
         }
-        schedule.work();
+        schedule.work(sender);
     });
     let state = schedule.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match state.error {
@@ -65,24 +72,35 @@ impl Schedule<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        if let Err(error) = self.work_until_done() {
-            let mut state = self.state();
-            state.error.get_or_insert(error);
+    fn work(&self, staged: SyncSender<Staged>) {
+        if let Err(error) = self.work_until_done(&staged) {
+            self.state().error.get_or_insert(error);
         }
     }
 
-    fn work_until_done(&self) -> anyhow::Result<()> {
+    fn work_until_done(&self, staged: &SyncSender<Staged>) -> anyhow::Result<()> {
         while let Some(planned) = self.take_next() {
             let computed = self.builder.compute(planned.date, self.spare_cores)?;
-            let ready = self.add(planned.date, computed);
-            for (planned, computed, neighbours) in ready {
-                let is_complete = self.builder.publish(planned, computed, neighbours)?;
-                self.state().is_incomplete |= !is_complete;
-                self.progress.inc(1);
+            for (planned, computed, neighbours) in self.add(planned.date, computed) {
+                // It ends after all workers have ended.
+                staged.send(self.builder.stage(planned, computed, neighbours)?)?;
             }
         }
         Ok(())
+    }
+
+    fn publish(&self, staged: Receiver<Staged>) {
+        for staged in staged {
+            let published = self.builder.publish(staged);
+            let mut state = self.state();
+            match published {
+                Ok(is_complete) => state.is_incomplete |= !is_complete,
+                Err(error) => {
+                    state.error.get_or_insert(error);
+                }
+            }
+            self.progress.inc(1);
+        }
     }
 
     fn take_next(&self) -> Option<&PlannedDate> {
