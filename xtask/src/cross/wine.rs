@@ -14,8 +14,8 @@ use crate::{debian, process, tree};
 const SUITE: &str = "trixie";
 const PACKAGE: &str = "wine64";
 const SCRIPT: &str = include_str!("wine-run.sh");
-/// One lake, rolled up by both builds.
-const SAME_ROWS: &str = "xtask/real-parts/windows_rollup.py";
+/// The programs beside those of this machine.
+const PROGRAMS: &str = "xtask/real-parts/windows_programs.py";
 /// The processor is read by performance counters, and Wine has none.
 const COUNTERS: &str = include_str!("pdh.c");
 const NOT_RUN: &str = "Compiled for Windows, but not run: reading the performance counters, for which there is \
@@ -31,10 +31,10 @@ pub(super) fn test(build: &Build, setup: &Setup, suites: &mut Suites) -> Result<
     tests.args(["--workspace", "--exclude", "xtask", "--no-fail-fast"]);
     suites.cargo(tests.env(build.target.variable("RUNNER"), wine.runner()))?;
     process::build_programs()?;
-    let mut same_rows = setup.pytest(&[SAME_ROWS]);
-    same_rows.env("XTASK_TEST_WINE", wine.runner());
-    same_rows.env("XTASK_TEST_NATIVE_BIN_DIR", wine.target.join("debug"));
-    suites.pytest(&mut same_rows)?;
+    let mut programs = setup.pytest(&[PROGRAMS]);
+    programs.env("XTASK_TEST_WINE", wine.runner());
+    programs.env("XTASK_TEST_NATIVE_BIN_DIR", wine.target.join("debug"));
+    suites.pytest(&mut programs)?;
     println!("{NOT_RUN}");
     Ok(())
 }

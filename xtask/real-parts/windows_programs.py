@@ -1,8 +1,9 @@
-"""The same work by this machine's build and by the one for Windows, which Wine runs, on the same lake.
+"""The programs for Windows, run by Wine, beside those of this machine: the same work on the same lake.
 
 `cargo xtask cross --target windows --test` starts it; the name keeps it out of the other suites."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,11 @@ ALERTS = "ops_host_alerts"
 FROM = "2026-01-01"
 
 
+def on_drive(path: Path) -> str:
+    """As programs for Windows see it: Wine has the root of this machine as drive Z."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
 class Lake:
     """A lake of its own, and the programs on it."""
 
@@ -27,8 +33,7 @@ class Lake:
         """Standard output of telemetry-rollup, with paths as this machine spells them."""
         command = [NATIVE / "telemetry-rollup", "--lake", self.path]
         if self.is_windows:
-            drive = "Z:" + str(self.path).replace("/", "\\")
-            command = [*WINE, PROGRAMS / "telemetry-rollup.exe", "--lake", drive]
+            command = [*WINE, PROGRAMS / "telemetry-rollup.exe", "--lake", on_drive(self.path)]
         done = subprocess.run(
             [*command, *arguments],
             env={name: value for name, value in environment(self.path).items() if name != "TELEMETRY_LAKE"},
@@ -151,3 +156,24 @@ def test_a_lake_may_have_a_path_of_more_than_260_characters(minutes, tmp_path):
         lake.run()
         lake.run("compact")
     assert windows.rows(GOLD) == native.rows(GOLD)
+
+
+def test_ctrl_c_ends_a_collector_and_no_sample_is_lost(tmp_path):
+    lake = Lake(tmp_path / "lake", True)
+    collect = [*WINE, PROGRAMS / "telemetry-collect.exe", "--lake", on_drive(lake.path), "--host-id", "laptop"]
+    settings = {"TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES": "60"}
+    variables = {**environment(tmp_path), "TELEMETRY_LAKE": on_drive(lake.path), **settings}
+    watch = [*collect, "--watch", "--sample-interval-seconds", "1", "--print", "json"]
+    watching = subprocess.Popen(watch, env=variables, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "laptop" in watching.stdout.readline()
+        second = subprocess.run(collect, env=variables, capture_output=True, text=True, timeout=60)
+        assert second.returncode == 75 and "--watch" in second.stderr, second.stderr
+        # Wine makes Ctrl-C of it.
+        watching.send_signal(signal.SIGINT)
+        printed = 1 + len(watching.communicate(timeout=60)[0].splitlines())
+    finally:
+        watching.kill()
+    assert watching.returncode == 0
+    subprocess.run([*collect, "--publish"], env=variables, check=True, timeout=60)
+    assert len(lake.rows(SILVER)) == printed
