@@ -117,6 +117,10 @@ pub struct Mount {
     pub point: PathBuf,
     /// Its type, as `ext4`.
     pub kind: String,
+    /// Whether it is on an SD card or on the like of one that is soldered in (eMMC).
+    pub is_card: bool,
+    /// Seconds between commits of its journal, if its options say so.
+    pub commit_seconds: Option<u32>,
 }
 
 impl Mount {

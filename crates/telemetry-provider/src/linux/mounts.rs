@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use super::Tree;
 use crate::inspection::Mount;
 
+/// The kernel's number of the driver of SD cards and eMMC.
+const CARD_MAJOR: &str = "179";
+
 /// The file system of an absolute path, by its name alone: links are not followed.
 pub(crate) fn mount_of(tree: &Tree, path: &Path) -> Option<Mount> {
     find(&tree.read("proc/self/mountinfo")?, path)
@@ -33,12 +36,18 @@ fn find(mountinfo: &str, path: &Path) -> Option<Mount> {
     mounts.max_by_key(|mount| mount.point.components().count())
 }
 
-/// `36 35 98:0 /root /mnt rw,noatime shared:1 - ext4 /dev/sda1 rw`: the mount point before the dash, the
-/// type behind it.
+/// `36 35 8:1 /root /mnt rw,noatime shared:1 - ext4 /dev/sda1 rw,commit=60`: device and mount point before
+/// the dash, the type and the file system's own options behind it.
 fn parse(line: &str) -> Option<Mount> {
     let (mount, system) = line.split_once(" - ")?;
-    let point = unescape(mount.split(' ').nth(4)?);
-    Some(Mount { point: PathBuf::from(point), kind: system.split(' ').next()?.to_owned() })
+    let mut mount = mount.split(' ').skip(2);
+    let (device, point) = (mount.next()?, unescape(mount.nth(1)?));
+    let mut system = system.split(' ');
+    let (kind, options) = (system.next()?.to_owned(), system.nth(1).unwrap_or_default());
+    let commit = options.split(',').find_map(|option| option.strip_prefix("commit="));
+    let is_card = device.split(':').next() == Some(CARD_MAJOR);
+    let commit_seconds = commit.and_then(|seconds| seconds.parse().ok());
+    Some(Mount { point: PathBuf::from(point), kind, is_card, commit_seconds })
 }
 
 /// The kernel writes white space and backslashes as three octal digits.
@@ -104,6 +113,16 @@ UUID=5     /mnt         ext4 noauto 0 0
         }
         std::fs::remove_file(root.path().join("etc/fstab")).expect("removed");
         assert_eq!(not_mounted(&tree, Path::new("/mnt/my card")), None);
+    }
+
+    #[test]
+    fn cards_and_their_commits_are_told() {
+        let card = |line: &str| parse(line).map(|mount| (mount.is_card, mount.commit_seconds));
+        let on = |device, options| card(&format!("22 1 {device} / / rw - ext4 /dev/root rw,{options}"));
+        assert_eq!(on("179:2", "errors=remount-ro"), Some((true, None)));
+        assert_eq!(on("179:2", "commit=600,errors=continue"), Some((true, Some(600))));
+        assert_eq!(on("8:1", "nocommit=1"), Some((false, None)));
+        assert_eq!(card("22 1 179:2 / / rw - ext4 /dev/root"), Some((true, None)));
     }
 
     #[test]

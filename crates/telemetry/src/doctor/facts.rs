@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use telemetry_alert_rules::AlertState;
 use telemetry_provider::{Inspection, Mount};
-use telemetry_repository::{LockState, Probe, Quarantined, RepositoryError, Space};
+use telemetry_repository::{LockState, Probe, Quarantined, RepositoryError, Space, SpoolLook};
 use telemetry_schema::HostId;
 
 /// Everything that is known of this host.
@@ -67,6 +67,8 @@ pub(crate) struct LakeFacts {
     pub(crate) quarantined: Option<Quarantined>,
     pub(crate) collector: LockState,
     pub(crate) rollup: LockState,
+    /// The spool of this host, if it has one.
+    pub(crate) spool: Option<SpoolLook>,
     /// `None` if they cannot be listed.
     pub(crate) samples: Option<SampleFacts>,
     pub(crate) programs: ProgramFacts,

@@ -130,6 +130,7 @@ fn lake_facts(lake: &Lake, gold: &DatasetStore, host: &HostId, now: DateTime<Utc
         quarantined: unreadable.note(lake.quarantined()),
         collector: unreadable.note(lake.collector_lock(host)).unwrap_or(LockState::Free),
         rollup: unreadable.note(lake.rollup_lock()).unwrap_or(LockState::Free),
+        spool: unreadable.note(lake.look_into_spool(host)).flatten(),
         samples: samples.map(|files| sample_facts(&files, host, now)),
         programs: ProgramFacts { built: rollups.iter().filter_map(written).max(), alerts: alert_state(lake) },
         schemas: newest.into_iter().flatten().collect(),

@@ -9,6 +9,7 @@ mod programs;
 mod rhythm;
 mod samples;
 mod show;
+mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ fn examine(facts: &Facts) -> Vec<Finding> {
         None => findings.push(lake::no_answer(facts)),
         Some(of_lake) => {
             findings.extend(lake::findings(facts, of_lake));
+            findings.extend(spool::findings(facts, of_lake));
             if let Some(samples) = of_lake.samples.as_ref().filter(|_| facts.configuration.is_enabled) {
                 findings.extend(samples::findings(facts, samples));
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use telemetry_alert_rules::AlertState;
 use telemetry_provider::{Device, Inspection, Mount, PiInspection, Sensor, Throttle};
-use telemetry_repository::{Holder, LockState, Probe, Quarantined, RepositoryError, Space};
+use telemetry_repository::{
+    Holder, LockState, Probe, Quarantined, RepositoryError, Space, SpoolLook, Waiting,
+};
 use telemetry_schema::HostId;
 
 use super::examine;
@@ -68,6 +70,7 @@ fn healthy() -> Facts {
             quarantined: Some(quarantined(0, 0)),
             collector: LockState::Free,
             rollup: LockState::Free,
+            spool: None,
             samples: Some(samples),
             programs: ProgramFacts { built, alerts: Some(alerts) },
             schemas: vec![schema(Ok(Some(1)))],
@@ -87,7 +90,7 @@ fn healthy() -> Facts {
 }
 
 fn mount(kind: &str) -> Mount {
-    Mount { point: PathBuf::from("/"), kind: kind.to_owned() }
+    Mount { point: PathBuf::from("/"), kind: kind.to_owned(), is_card: false, commit_seconds: None }
 }
 
 fn quarantined(files: u64, bytes: u64) -> Quarantined {
@@ -374,6 +377,59 @@ fn samples_are_missed() {
             ),
         ),
     ]);
+}
+
+/// A spool in which the last three samples wait.
+fn spool(facts: &mut Facts) -> &mut SpoolLook {
+    facts.configuration.publish_interval_minutes = 60;
+    let oldest = Some(now() - TimeDelta::seconds(30));
+    let waiting = Waiting { samples: 3, oldest, is_urgent: false };
+    let path = PathBuf::from("/lake/.spool/pi/journal");
+    let bytes = 15 << 19;
+    lake(facts).spool = Some(SpoolLook { path, bytes, waiting, used_percent: 1, dropped: 0, lost_frames: 0 });
+    lake(facts).spool.as_mut().unwrap()
+}
+
+#[test]
+fn what_waits_in_the_spool_is_told() {
+    let publish = "telemetry-collect --publish --config /etc/t.toml";
+    check(&[
+        (
+            |facts| spool(facts).dropped = 0,
+            ("spool", Good, "3 samples wait, the oldest for 30s (2026-11-22T12:00:00Z), 1 % of 7.5 MiB", ""),
+        ),
+        (|facts| spool(facts).waiting = Waiting::default(), ("spool", Good, "nothing waits", "")),
+        (
+            |facts| spool(facts).waiting.oldest = Some(now() - TimeDelta::minutes(90)),
+            ("spool", Warning, "not published in time: 3 samples wait, the oldest for 1h 30m", publish),
+        ),
+        (|facts| spool(facts).used_percent = 51, ("spool", Warning, "little room is left", publish)),
+        (|facts| spool(facts).dropped = 6, ("spool", Problem, "full: 6 samples were overwritten", publish)),
+        (
+            |facts| spool(facts).lost_frames = 2,
+            ("spool", Warning, "journal is damaged, 2 of its frames are lost", "quarantine"),
+        ),
+    ]);
+}
+
+#[test]
+fn what_spares_a_card_is_told() {
+    let on_card = |facts: &mut Facts, commit_seconds| {
+        facts.mount = Some(Mount { is_card: true, commit_seconds, ..mount("ext4") });
+    };
+    let cards = |minutes: u32, commit_seconds: Option<u32>| {
+        let mut facts = healthy();
+        on_card(&mut facts, commit_seconds);
+        facts.configuration.publish_interval_minutes = minutes;
+        let findings = examine(&facts);
+        assert!(!findings.iter().any(|finding| finding.level.is_wrong()), "{findings:#?}");
+        let of_card = findings.into_iter().find(|finding| finding.check == "card");
+        of_card.map(|finding| finding.remedy.unwrap())
+    };
+    assert!(cards(0, None).unwrap().starts_with("publish_interval_minutes = 60"));
+    assert!(cards(60, None).unwrap().contains("commit="));
+    assert_eq!(cards(60, Some(600)), None);
+    assert!(!examine(&healthy()).iter().any(|finding| finding.check == "card"));
 }
 
 #[test]
