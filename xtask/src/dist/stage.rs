@@ -105,3 +105,27 @@ fn copy_into(file: &Path, directory: &Path, mode: u32) -> Result<PathBuf> {
         .with_context(|| format!("cannot set the mode of {}", copy.display()))?;
     Ok(copy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(file: &str) -> Vec<String> {
+        let text = fs::read_to_string(tree::root().join(file)).expect("a file of the tree");
+        let names = text
+            .lines()
+            .filter_map(|line| Some(line.trim_start_matches('#').split_once(" = ")?.0.to_owned()));
+        names.filter(|name| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')).collect()
+    }
+
+    /// The programs read the file in the trial of the package, but not the lines that are comments.
+    #[test]
+    fn the_configuration_has_keys_that_exist() {
+        let known = keys(DEFAULTS);
+        let ours = keys(CONFIGURATION);
+        assert!(ours.len() > 2 && ours.contains(&"lake".to_owned()), "{ours:?}");
+        for key in ours {
+            assert!(known.contains(&key), "{key} of {CONFIGURATION} is not in {DEFAULTS}");
+        }
+    }
+}

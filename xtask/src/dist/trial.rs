@@ -129,9 +129,9 @@ impl System {
         self.has(&format!("{WANTED}/{timer}"))
     }
 
-    /// All of them, but what dpkg and the account database keep on everything.
+    /// All that outlive a boot, but what dpkg keeps on everything.
     fn files(&self) -> Result<BTreeSet<String>> {
-        let kept = ["./var/lib/dpkg/", "./var/cache/", "./var/log/", "./tmp/"];
+        let kept = ["./var/lib/dpkg/", "./var/cache/", "./var/log/", "./tmp/", "./run/"];
         let mut find = Command::new("find");
         find.args([".", "-xdev", "(", "-type", "f", "-o", "-type", "d", "-o", "-type", "l", ")"])
             .current_dir(&self.root);
