@@ -5,6 +5,7 @@
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import duckdb
@@ -164,16 +165,18 @@ def test_ctrl_c_ends_a_collector_and_no_sample_is_lost(tmp_path):
     settings = {"TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES": "60"}
     variables = {**environment(tmp_path), "TELEMETRY_LAKE": on_drive(lake.path), **settings}
     watch = [*collect, "--watch", "--sample-interval-seconds", "1", "--print", "json"]
-    watching = subprocess.Popen(watch, env=variables, stdout=subprocess.PIPE, text=True)
+    printed = tmp_path / "printed"
+    with printed.open("w") as out:
+        watching = subprocess.Popen(watch, env=variables, stdout=out)
     try:
-        assert "laptop" in watching.stdout.readline()
+        while watching.poll() is None and "laptop" not in printed.read_text():
+            time.sleep(0.1)
         second = subprocess.run(collect, env=variables, capture_output=True, text=True, timeout=60)
         assert second.returncode == 75 and "--watch" in second.stderr, second.stderr
         # Wine makes Ctrl-C of it.
         watching.send_signal(signal.SIGINT)
-        printed = 1 + len(watching.communicate(timeout=60)[0].splitlines())
+        assert watching.wait(timeout=60) == 0
     finally:
         watching.kill()
-    assert watching.returncode == 0
     subprocess.run([*collect, "--publish"], env=variables, check=True, timeout=60)
-    assert len(lake.rows(SILVER)) == printed
+    assert len(lake.rows(SILVER)) == len(printed.read_text().splitlines())
