@@ -17,7 +17,7 @@ import duckdb
 import pyarrow
 import pytest
 import streamlit
-from conftest import GOLD, PROGRAMS, ROOT, SILVER, files, run
+from conftest import GOLD, HOST, PROGRAMS, ROOT, SILVER, clock, files, run
 from streamlit.testing.v1 import AppTest
 
 PAGE = ROOT / "docs/examples/streamlit"
@@ -135,6 +135,18 @@ def test_a_host_that_was_silent_for_the_whole_range_says_so(steady, open_page):
     page = open_page(steady, host=PI, range="1 h")
     assert "Nothing is known of the last 1 h." in text(page)
     assert shown(page)["Last sample"] == "3 h ago"
+
+
+def test_a_host_whose_samples_wait_is_not_silent(tmp_path, open_page):
+    lake, configuration = tmp_path / "lake", tmp_path / "telemetry.toml"
+    run(lake, "telemetry-collect", **clock("-40m"))
+    assert "Silent" in text(open_page(lake, host=HOST))
+    configuration.write_text("[collect]\npublish_interval_minutes = 60\n")
+    run(lake, "telemetry-collect", "--config", str(configuration))
+    assert len(files(lake, SILVER)) == 1, "the second sample waits"
+    page = open_page(lake, host=HOST)
+    assert "Sampling" in text(page) and "Silent" not in text(page)
+    assert shown(page)["Last sample"] == "40 min ago"
 
 
 @pytest.mark.parametrize("range", reader.RANGES)

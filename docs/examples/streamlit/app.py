@@ -88,7 +88,7 @@ def show(path: Path, host: str, range: lake.Range) -> None:
     moment = now - (now - datetime.datetime.fromtimestamp(0, datetime.UTC)) % step
     with explained():
         if sample := latest(path, host):
-            show_status(host, sample, now)
+            show_status(host, sample, lake.stored(path, host), now)
         if (found := alerts(path, host, moment - range.length)) is not None:
             show_alerts(found)
         rows = series(path, host, range.name, moment)
@@ -98,12 +98,14 @@ def show(path: Path, host: str, range: lake.Range) -> None:
             return
         show_charts(rows, (moment - range.length, now))
         source = "rollups" if range.is_gold else "samples"
-        st.caption(f"A point every {words.duration(range.step)}, made from {source}. Times are {zone().key}.")
+        st.caption(f"A point every {words.duration(range.step)}, made from {source}. Times are {zone()}.")
 
 
-def show_status(host: str, sample: dict, now: datetime.datetime) -> None:
+def show_status(host: str, sample: dict, stored: datetime.datetime | None, now: datetime.datetime) -> None:
     taken = datetime.datetime.fromtimestamp(sample["as_of_us"] / lake.US, datetime.UTC)
-    age, interval = now - taken, datetime.timedelta(seconds=sample["sample_interval_seconds"] or 0)
+    interval = datetime.timedelta(seconds=sample["sample_interval_seconds"] or 0)
+    # A host is not silent while its samples wait to be published.
+    age = now - max(taken, stored or taken)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(host, anchor=False, width="content")
@@ -119,7 +121,8 @@ def show_status(host: str, sample: dict, now: datetime.datetime) -> None:
         with st.container(horizontal=True, gap="small"):
             for label, value, note in values(sample):
                 metric(label, value, note)
-            metric("Last sample", words.ago(age), words.moment(taken, zone()))
+            note = "newer ones wait" if stored and stored - taken > LATE else words.moment(taken, zone())
+            metric("Last sample", words.ago(now - taken), note)
 
 
 def metric(label: str, value: str | None, note: str) -> None:
@@ -157,8 +160,8 @@ def show_alerts(found: pandas.DataFrame) -> None:
     if len(firing):
         with st.container(border=True, gap="small"):
             for alert in firing.itertuples():
-                badge = f":{SEVERITIES.get(alert.severity, 'gray')}-badge[:material/warning: {alert.severity.capitalize()}]"
-                st.markdown(f"{badge} {words.plain(alert.message)}")
+                color, name = SEVERITIES.get(alert.severity, "gray"), alert.severity.capitalize()
+                st.markdown(f":{color}-badge[:material/warning: {name}] {words.plain(alert.message)}")
     else:
         st.caption(":material/check: No alert fires.")
     ended = found.drop(firing.index)
@@ -178,7 +181,7 @@ def show_charts(rows: pandas.DataFrame, span: tuple[datetime.datetime, datetime.
     *pairs, last = charts.METRICS
     places = [place for _ in pairs[::2] for place in st.columns(2, gap="small")]
     for metric, place in zip([*pairs, last], [*places, st.container()], strict=True):
-        with place.container(border=True, gap="xsmall"):
+        with place.container(border=True, gap="xsmall", height="stretch"):
             st.markdown(f"**{metric.title}**")
             summary = metric.summary(rows)
             st.caption(summary or metric.absent)
@@ -187,9 +190,12 @@ def show_charts(rows: pandas.DataFrame, span: tuple[datetime.datetime, datetime.
                 st.vega_lite_chart(charts.points(metric, rows), drawn, alt=f"{metric.title}: {summary}")
 
 
-def zone() -> zoneinfo.ZoneInfo:
+def zone() -> datetime.tzinfo:
     """That of the browser, as in the charts."""
-    return zoneinfo.ZoneInfo(st.context.timezone or "UTC")
+    try:
+        return zoneinfo.ZoneInfo(st.context.timezone or "UTC")
+    except (ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return datetime.UTC
 
 
 page()

@@ -9,7 +9,11 @@ import words
 
 HEIGHT = 180
 # Twenty-four hours a day, and the day before its month.
-TIMES = {"minutes": "%H:%M", "hours": "%H:%M", "day": "%e %b", "date": "%e %b", "week": "%e %b", "month": "%b", "quarter": "%b"}
+TIMES = {
+    **dict.fromkeys(("minutes", "hours"), "%H:%M"),
+    **dict.fromkeys(("day", "date", "week"), "%e %b"),
+    **dict.fromkeys(("month", "quarter"), "%b"),
+}
 NO_TEMPERATURE = "Temp not available on this host"
 
 
@@ -88,7 +92,8 @@ def draw(metric: Metric, rows: pandas.DataFrame, span: tuple[datetime.datetime, 
         "mark": {"type": "circle", "size": 20, "opacity": 1, "clip": True},
     }
     layers = [*([peaks] if metric.peak else []), lines, alone, BELOW_THE_POINTER]
-    return {"height": HEIGHT, "padding": {"bottom": 4}, "encoding": {"x": time, "y": value, "color": color}, "layer": layers}
+    encoding = {"x": time, "y": value, "color": color}
+    return {"height": HEIGHT, "padding": {"bottom": 4}, "encoding": encoding, "layer": layers}
 
 
 # The points nearest to the pointer, with what they say.
@@ -126,9 +131,9 @@ def points_of(metric: Metric, rows: pandas.DataFrame, column: str) -> pandas.Dat
     name, value = metric.columns[column], rows[column].astype(float)
     # Milliseconds, which is what Vega-Lite counts time in.
     time = rows["t"] / 1e3
-    points = pandas.DataFrame({"t": time, "name": name, "value": value})
+    found = pandas.DataFrame({"t": time, "name": name, "value": value})
     if metric.peak:
-        points["peak"] = rows[metric.peak].astype(float)
-    points["is_alone"] = value.notna() & value.shift(1).isna() & value.shift(-1).isna()
-    points["reading"] = [f"{name} {metric.reading(value)}" if pandas.notna(value) else None for value in value]
-    return points
+        found["peak"] = rows[metric.peak].astype(float)
+    found["is_alone"] = value.notna() & value.shift(1).isna() & value.shift(-1).isna()
+    found["reading"] = [f"{name} {metric.reading(one)}" if pandas.notna(one) else None for one in value]
+    return found

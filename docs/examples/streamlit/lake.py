@@ -172,6 +172,16 @@ def latest(lake: Path, host: str) -> dict | None:
     return None
 
 
+def stored(lake: Path, host: str) -> datetime.datetime | None:
+    """When a sample of the host was last put into its spool, where samples wait for their publication; none
+    where it has no spool in this lake."""
+    try:
+        changed = (lake / ".spool" / host / "journal").stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return datetime.datetime.fromtimestamp(changed, datetime.UTC)
+
+
 # Of a sample that was delivered twice one row; growth of the counters within one boot.
 FROM_SILVER = """
     WITH samples AS (
