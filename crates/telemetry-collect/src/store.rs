@@ -82,6 +82,10 @@ impl Store {
             self.spool = Some(self.lake.open_spool(&self.host_id).map_err(with_lake_hint)?);
         }
         let waits = self.waits();
+        if !waits {
+            // First, so that the file system's journal takes it together with the samples.
+            self.keep(baseline);
+        }
         let appended = match &mut self.spool {
             Some(spool) => {
                 let is_durable = !waits || self.settings.durability != Durability::Publish;
@@ -96,9 +100,6 @@ impl Store {
             }
             None => self.lake.host_metrics().append(samples).map_err(with_lake_hint)?,
         };
-        if !waits {
-            self.keep(baseline);
-        }
         let awaits = samples.iter().rev().find(|sample| awaits_clock(sample)).map(|sample| sample.as_of);
         if let Some((shown, spool)) = awaits.zip(self.spool.as_ref())
             && !std::mem::replace(&mut self.is_clock_told, true)
@@ -167,6 +168,10 @@ pub(crate) fn publish_waiting(
     let appended = spool.publish().map_err(with_lake_hint)?;
     report(&appended);
     let is_late = appended.held > 0 && report_held(appended.held, clock.now);
+    if appended.held > 0 && !is_late {
+        // They are what was asked for.
+        tracing::warn!(samples = appended.held, "clock is not synchronised, samples stay in the spool");
+    }
     let is_incomplete = is_damaged || is_late || appended.undated.is_some();
     Ok(if is_incomplete { Exit::Incomplete } else { Exit::Done })
 }
