@@ -19,6 +19,7 @@ mod expire;
 mod faults;
 mod filesystem;
 mod footer;
+mod footer_shape;
 mod frame;
 mod holder;
 mod host_alerts;

@@ -19,6 +19,7 @@ use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 use crate::error::{IoContext as _, RepositoryError};
 use crate::excerpt::{Chunk, Excerpts, MAGIC};
 use crate::footer::Footer;
+use crate::footer_shape;
 use crate::frame::data_type;
 use crate::pages;
 
@@ -111,6 +112,7 @@ impl ParquetFile {
         if footer_bytes > tail.len() as u64 {
             tail = read_range(&mut file, size - footer_bytes..size, path)?;
         }
+        footer_shape::check(footer_of(&tail)).map_err(|reason| RepositoryError::damaged(path, reason))?;
         let (metadata, footer) = contained(path, || parse_footer(&tail))?;
         Ok(Self { path: path.to_owned(), file, size, tail, metadata, footer, excerpts: None })
     }

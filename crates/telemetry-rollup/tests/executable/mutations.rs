@@ -67,8 +67,8 @@ fn mutated_lakes_are_built_and_verified() {
         // What was damaged is out of the way; the dates that it was in are built without it.
         run(&world, &[], mutator.number);
         for verb in [&[][..], &["compact"], &["verify"]] {
-            let again = world.run(verb);
-            assert_eq!((again.code, again.stderr.as_str()), (0, ""), "case {}: {verb:?}", mutator.number);
+            // A column that has got another name is named, and its file is left as it is.
+            assert!(!run(&world, verb, mutator.number), "case {}: {verb:?} finds more", mutator.number);
         }
     });
     assert!(found > 0, "nothing was found in {mutated} mutated files");
