@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (number, case) in CASES.iter().enumerate() {
         running.push(Running::start(case, &programs, &directory.join(number.to_string()))?);
     }
+    running.iter_mut().try_for_each(Running::make_ready)?;
     wait_for(QUIET_SECOND);
     let before = count(&running)?;
     for minute in 1..=arguments.minutes {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
@@ -56,6 +57,8 @@ pub(super) const CASES: [Case; 15] = [
     },
 ];
 
+const SAMPLE_SECONDS: u64 = 10;
+
 /// A case on its device.
 pub(super) struct Running {
     pub(super) case: &'static Case,
@@ -77,7 +80,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Mounts the device, makes the lake and all its directories, and begins the service.
+    /// Mounts the device, makes the lake and all its directories, and begins to take the samples that
+    /// would wait in the spool if it had been there before.
     pub(super) fn start(case: &'static Case, programs: &Path, directory: &Path) -> Result<Self> {
         let device = Device::mount(directory, case.mount)?;
         let home = directory.join("home");
@@ -85,15 +89,33 @@ impl Running {
         let programs = programs.to_owned();
         let mut running = Self { case, device, programs, home, children: Vec::new() };
         for first in [&["--samples", "2", "--interval", "1s"][..], &["--publish"]] {
-            let mut command = running.command("telemetry-collect");
-            check(&mut command.args(first).spawn().context("cannot start telemetry-collect")?)?;
+            check(&mut running.collect(first)?)?;
         }
-        if case.is_service {
-            let service = running.command("telemetry-collect").arg("--watch").spawn();
-            running.children.push(service.context("cannot start telemetry-collect")?);
+        let interval_seconds = u64::from(case.publish_interval_minutes) * 60;
+        let waiting = seconds().checked_rem(interval_seconds).unwrap_or_default() / SAMPLE_SECONDS;
+        if waiting > 0 {
+            running.children.push(running.collect(&[
+                "--samples",
+                &waiting.to_string(),
+                "--interval",
+                "1s",
+            ])?);
         }
-        process::output(Command::new("sync").arg("--file-system").arg(&running.device.mount))?;
         Ok(running)
+    }
+
+    /// Waits until the samples are taken, and begins the service.
+    pub(super) fn make_ready(&mut self) -> Result<()> {
+        std::mem::take(&mut self.children).iter_mut().try_for_each(check)?;
+        if self.case.is_service {
+            self.children.push(self.collect(&["--watch"])?);
+        }
+        process::output(Command::new("sync").arg("--file-system").arg(&self.device.mount)).map(drop)
+    }
+
+    fn collect(&self, arguments: &[&str]) -> Result<Child> {
+        let mut command = self.command("telemetry-collect");
+        command.args(arguments).spawn().context("cannot start telemetry-collect")
     }
 
     fn command(&self, program: &str) -> Command {
@@ -121,12 +143,9 @@ impl Running {
         if self.case.is_service {
             return Ok(());
         }
-        let minute = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / 60;
-        let mut collect = self.command("telemetry-collect");
-        let collect = collect.args(["--samples", "6", "--interval", "10s"]).spawn();
-        self.children.push(collect.context("cannot start telemetry-collect")?);
+        self.children.push(self.collect(&["--samples", "6", "--interval", "10s"])?);
         // A moment after the hour, when its samples are published.
-        if self.case.rollup_minutes.is_some_and(|minutes| minute % minutes == 2 % minutes) {
+        if self.case.rollup_minutes.is_some_and(|minutes| seconds() / 60 % minutes == 2 % minutes) {
             let rollup = self.command("telemetry-rollup").spawn();
             self.children.push(rollup.context("cannot start telemetry-rollup")?);
         }
@@ -140,6 +159,11 @@ impl Running {
         }
         std::mem::take(&mut self.children).iter_mut().try_for_each(check)
     }
+}
+
+/// Since 1970.
+fn seconds() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }
 
 /// Waits for the end. A machine without sensors ends with 3.
