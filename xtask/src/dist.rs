@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Take programs that are built already. Those of other platforms are always taken: see `cross`
     #[arg(long)]
     no_build: bool,
-    /// Then install, run, upgrade, remove and purge this machine's package in a fresh Debian 12, as root
+    /// Then install, run, upgrade, remove and purge this machine's package in Debians made for it, as root
     #[arg(long)]
     test: bool,
     /// Pack nothing, and test this package

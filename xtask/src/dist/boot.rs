@@ -14,6 +14,8 @@ use crate::{debian, process};
 
 /// Tenths of the exposure, of 10, that a service may have.
 const MOST_EXPOSURE: &str = "--threshold=30";
+/// After so long a collector has a sample that it has not published.
+const SAMPLE: Duration = Duration::from_secs(12);
 const MOST_BOOT: Duration = Duration::from_secs(120);
 
 /// Installs the first package, lets its services work, and upgrades and removes it meanwhile.
@@ -33,6 +35,8 @@ pub(super) fn run(root: &Path, first: &Path, second: &Path) -> Result<()> {
         // 3 would be values that the sandbox keeps from the collector.
         ensure!(status == "0", "{service} ended with code {status} in its sandbox: {}", host.journal()?);
     }
+    let journal = host.journal()?;
+    ensure!(!journal.contains("systemd["), "runs that went well are in the journal: {journal}");
     check_sandbox(&host)?;
     check_upgrade(&host)?;
     check_removal(&host)
@@ -66,7 +70,8 @@ fn check_sandbox(host: &Host) -> Result<()> {
         &format!("[Service]\nExecStart=\nExecStart=/bin/sh -c '{command}'\n"),
     )?;
     host.run(&["systemctl", "daemon-reload"])?;
-    host.run(&["systemctl", "start", "telemetry-collect.service"])
+    // One that its timer has started is not what is asked.
+    host.run(&["systemctl", "restart", "telemetry-collect.service"])
         .context("the sandbox is too tight, or open")?;
     host.run(&["rm", "-r", &format!("/{drop_in}")])?;
     host.run(&["systemctl", "daemon-reload"]).map(drop)
@@ -101,6 +106,7 @@ fn check_removal(host: &Host) -> Result<()> {
         let files = host.run(&["find", &format!("/{LAKE}"), "-path", "*/silver/*", "-name", "*.parquet"])?;
         Ok(files.lines().count())
     };
+    thread::sleep(SAMPLE);
     let before = count()?;
     host.run(&["dpkg", "--remove", "telemetry"])?;
     ensure!(count()? > before, "the collector that was stopped left no samples");
