@@ -14,8 +14,16 @@ const LIBRARIES: (&str, &str) = ("QEMU_LD_PREFIX", "/usr/aarch64-linux-gnu");
 /// Of the tests with real peers, those of one lake from the collector to DuckDB.
 const LAKE: &str = "xtask/real-parts/test_lake.py";
 
-/// Tests that look at or change the system calls of a program: they would see those of qemu.
-const OF_SYSTEM_CALLS: [&str; 3] = ["clocks::", "faults::", "kills::"];
+/// Tests that look at or change the system calls of a program, which would be those of qemu, and tests that
+/// count on the speed of a processor.
+const NOT_RUN: [&str; 6] = [
+    "clocks::",
+    "faults::",
+    "kills::",
+    "race::",
+    "can_be_killed_at_any_moment",
+    "a_run_measures_the_processor",
+];
 
 /// This machine's integration tests with the programs for aarch64, and the lake that these make as DuckDB
 /// reads it.
@@ -23,11 +31,11 @@ pub(super) fn test(build: &Build, setup: &Setup, suites: &mut Suites) -> Result<
     require(build)?;
     let mut tests = process::cargo(&["test", "--locked", "--no-fail-fast", "--test", "executable"]);
     tests.args(PROGRAMS.iter().flat_map(|program| ["-p", program])).arg("--");
-    tests.args(OF_SYSTEM_CALLS.iter().flat_map(|tests| ["--skip", tests]));
+    tests.args(NOT_RUN.iter().flat_map(|tests| ["--skip", tests]));
     tests.env("XTASK_TEST_PROGRAMS", build.directory()?).env(LIBRARIES.0, LIBRARIES.1);
     suites.cargo(setup.environment(&mut tests))?;
     suites.pytest(setup.pytest(&[LAKE]).env(LIBRARIES.0, LIBRARIES.1))?;
-    println!("Not run under qemu: tests of {}, which are about system calls.", OF_SYSTEM_CALLS.join(" "));
+    println!("Not run under qemu: {}, which are about system calls or about time.", NOT_RUN.join(", "));
     Ok(())
 }
 
