@@ -127,3 +127,36 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn each_fault_of_the_lake_has_its_code() {
+        let path = std::path::PathBuf::from("/lake");
+        let io = |source: io::Error| RepositoryError::Io { action: "sync", path: path.clone(), source };
+        let cases = [
+            (RepositoryError::MissingParent { path: path.clone() }, Exit::MissingLake),
+            (RepositoryError::NotMounted { path: path.clone() }, Exit::MissingLake),
+            (RepositoryError::NoSpace { path: path.clone() }, Exit::NoRoom),
+            (RepositoryError::NoInode { path: path.clone() }, Exit::NoRoom),
+            (RepositoryError::ReadOnly { path: path.clone() }, Exit::DiskFault),
+            (RepositoryError::Permission { path: path.clone() }, Exit::NoPermission),
+            (RepositoryError::Locked { what: "the rollup".into(), holder: None }, Exit::TryAgain),
+            (RepositoryError::NotADirectory { path: path.clone() }, Exit::Failed),
+            (io(io::ErrorKind::TimedOut.into()), Exit::Failed),
+            #[cfg(unix)]
+            (io(rustix::io::Errno::IO.into()), Exit::DiskFault),
+        ];
+        for (error, exit) in cases {
+            let words = error.to_string();
+            let error = Err::<(), _>(error).context("cannot use the lake").context("while building");
+            assert_eq!(error.map_err(|error| code(&error)), Err(exit), "{words}");
+        }
+    }
+}
