@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use polars::prelude::{
-    BooleanChunked, ChunkedBuilder as _, Column as Series, DataFrame, Float64Chunked, Int64Chunked,
-    IntoColumn, IntoSeries, NewChunkedArray, StringChunked, TimeUnit, TimeZone,
+    BooleanChunked, Column as Series, DataFrame, Float64Chunked, Int64Chunked, IntoColumn, IntoSeries,
+    NewChunkedArray, StringChunked, TimeUnit, TimeZone,
 };
 use telemetry_schema::{ColumnType, Formula, MICROS_PER_SECOND};
 
@@ -28,8 +28,11 @@ pub(crate) fn frame(
         .iter()
         .zip(closed)
         .map(|(output, cells)| match cells {
-            Cells::Int(cells) => typed(output, cells.finish()),
-            Cells::Float(cells) => Ok(cells.finish().into_column()),
+            Cells::Int(cells) => typed(output, cells.into_column(output.column.name)),
+            Cells::Float(cells) => {
+                let cells: Float64Chunked = cells.into_column(output.column.name);
+                Ok(cells.into_column())
+            }
             Cells::Late => late(output, &table, hosts, request, config),
         })
         .collect::<Result<Vec<_>, _>>()?;

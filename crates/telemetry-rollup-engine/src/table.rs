@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use polars::prelude::{ChunkedBuilder as _, Float64Type, Int64Type, PrimitiveChunkedBuilder};
+use polars::prelude::{ChunkedArray, PolarsNumericType};
 use telemetry_schema::Formula;
 
 use crate::RollupConfig;
@@ -32,12 +32,38 @@ pub(crate) struct Table {
     pub(crate) closed: Vec<Cells>,
 }
 
-/// Cells of one column that are known when a bucket closes, as the column that they become.
+/// Cells of one column that are known when a bucket closes.
 pub(crate) enum Cells {
-    Int(PrimitiveChunkedBuilder<Int64Type>),
-    Float(PrimitiveChunkedBuilder<Float64Type>),
+    Int(Values<i64>),
+    Float(Values<f64>),
     /// Made at the end.
     Late,
+}
+
+/// Values of which some may be absent, as the column that they become.
+#[derive(Default)]
+pub(crate) struct Values<T> {
+    values: Vec<T>,
+    /// Only there if something is absent.
+    present: Option<Vec<bool>>,
+}
+
+impl<T: Copy + Default> Values<T> {
+    #[inline]
+    fn push(&mut self, value: Option<T>) {
+        if value.is_none() && self.present.is_none() {
+            self.present = Some(vec![true; self.values.len()]);
+        }
+        self.values.push(value.unwrap_or_default());
+        if let Some(present) = &mut self.present {
+            present.push(value.is_some());
+        }
+    }
+
+    pub(crate) fn into_column<P: PolarsNumericType<Native = T>>(self, name: &str) -> ChunkedArray<P> {
+        let present = self.present.map(|present| present.into_iter().collect());
+        ChunkedArray::from_vec_validity(name.into(), self.values, present)
+    }
 }
 
 /// The bucket that takes samples now.
@@ -84,8 +110,8 @@ impl Table {
         for at in &plan.scalars {
             let output = &plan.outputs[*at];
             match &mut self.closed[*at] {
-                Cells::Int(cells) => cells.append_option(int(output, bucket, throttle_known, config)),
-                Cells::Float(cells) => cells.append_option(float(output, bucket, config)),
+                Cells::Int(cells) => cells.push(int(output, bucket, throttle_known, config)),
+                Cells::Float(cells) => cells.push(float(output, bucket, config)),
                 Cells::Late => {}
             }
         }
@@ -96,8 +122,8 @@ impl Table {
         for at in &plan.gauges[slot].outputs {
             let formula = plan.outputs[*at].formula;
             match &mut self.closed[*at] {
-                Cells::Int(cells) => cells.append_option(levels.int(formula)),
-                Cells::Float(cells) => cells.append_option(levels.float(formula)),
+                Cells::Int(cells) => cells.push(levels.int(formula)),
+                Cells::Float(cells) => cells.push(levels.float(formula)),
                 Cells::Late => {}
             }
         }
@@ -111,7 +137,6 @@ impl Table {
 
 impl Cells {
     fn new(output: &PlannedOutput) -> Self {
-        let name = output.column.name.into();
         match output.formula {
             Formula::BucketStart
             | Formula::HostId
@@ -136,9 +161,9 @@ impl Cells {
             | Formula::FirstAsOf
             | Formula::LastAsOf => {
                 if output.is_int() {
-                    Cells::Int(PrimitiveChunkedBuilder::new(name, 0))
+                    Cells::Int(Values::default())
                 } else {
-                    Cells::Float(PrimitiveChunkedBuilder::new(name, 0))
+                    Cells::Float(Values::default())
                 }
             }
         }

@@ -2,12 +2,12 @@
 //!
 //! A worker computes a date on its own; a date is published as soon as the dates next to it that are
 //! also built have been computed, since their ends join its own. So a few dates are in memory at
-//! most, however long the range. One thread does nothing but wait for the disk, so that the workers
-//! need not.
+//! most, however long the range. Whoever is free writes what is ready, and one thread does nothing but
+//! wait for the disk, so that the workers need not.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 use indicatif::ProgressBar;
@@ -28,18 +28,46 @@ struct Schedule<'a> {
     /// Cores that no worker uses.
     spare_cores: usize,
     progress: &'a ProgressBar,
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
+    computed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct State<'a> {
     /// The next date to compute, as a position.
     next: usize,
+    /// Dates that are being computed.
+    computing: usize,
+    /// Dates that can be written.
+    ready: Vec<Ready<'a>>,
     computed: BTreeMap<NaiveDate, Computed>,
     /// The ends of every date that has been computed.
     ends: BTreeMap<NaiveDate, Ends>,
     is_incomplete: bool,
     error: Option<anyhow::Error>,
+}
+
+/// A date, and the dates next to it, have been computed.
+struct Ready<'a> {
+    planned: &'a PlannedDate,
+    computed: Computed,
+    neighbours: Neighbours,
+}
+
+/// What a worker does next.
+enum Work<'s, 'a> {
+    Compute(&'a PlannedDate, Computing<'s, 'a>),
+    Stage(Ready<'a>),
+}
+
+/// Others may wait for what is being computed: its end is told in any case.
+struct Computing<'s, 'a>(&'s Schedule<'a>);
+
+impl Drop for Computing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state().computing -= 1;
+        self.0.computed.notify_all();
+    }
 }
 
 /// Builds all the dates, which are in order; false if anything was left out.
@@ -50,7 +78,8 @@ pub(crate) fn build(
 ) -> anyhow::Result<bool> {
     let workers = spare_cores(0).clamp(1, MOST_WORKERS).min(dates.len());
     let spare_cores = spare_cores(workers);
-    let schedule = Schedule { builder, dates, spare_cores, progress, state: Mutex::default() };
+    let (state, computed) = (Mutex::default(), Condvar::new());
+    let schedule = Schedule { builder, dates, spare_cores, progress, state, computed };
     let (sender, staged) = sync_channel(MOST_UNPUBLISHED);
     std::thread::scope(|scope| {
         scope.spawn(|| schedule.publish(staged));
@@ -67,8 +96,8 @@ pub(crate) fn build(
     }
 }
 
-impl Schedule<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<'a> Schedule<'a> {
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,11 +108,16 @@ impl Schedule<'_> {
     }
 
     fn work_until_done(&self, staged: &SyncSender<Staged>) -> anyhow::Result<()> {
-        while let Some(planned) = self.take_next() {
-            let computed = self.builder.compute(planned.date, self.spare_cores)?;
-            for (planned, computed, neighbours) in self.add(planned.date, computed) {
-                // It ends after all workers have ended.
-                staged.send(self.builder.stage(planned, computed, neighbours)?)?;
+        while let Some(work) = self.next_work() {
+            match work {
+                Work::Compute(planned, _computing) => {
+                    let computed = self.builder.compute(planned.date, self.spare_cores)?;
+                    self.add(planned.date, computed);
+                }
+                Work::Stage(Ready { planned, computed, neighbours }) => {
+                    // The other side ends after all workers have ended.
+                    staged.send(self.builder.stage(planned, computed, neighbours)?)?;
+                }
             }
         }
         Ok(())
@@ -103,26 +137,40 @@ impl Schedule<'_> {
         }
     }
 
-    fn take_next(&self) -> Option<&PlannedDate> {
+    /// Writing comes first, since it gives memory back. While others compute there may be more to write.
+    fn next_work(&self) -> Option<Work<'_, 'a>> {
         let mut state = self.state();
-        if state.error.is_some() {
-            return None;
+        loop {
+            if state.error.is_some() {
+                return None;
+            }
+            if let Some(ready) = state.ready.pop() {
+                return Some(Work::Stage(ready));
+            }
+            if let Some(planned) = self.dates.get(state.next) {
+                state.next += 1;
+                state.computing += 1;
+                return Some(Work::Compute(planned, Computing(self)));
+            }
+            if state.computing == 0 {
+                return None;
+            }
+            state = self.computed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let next = self.dates.get(state.next).copied();
-        state.next += 1;
-        next
     }
 
-    /// Notes a computed date and takes out the dates that can be published now.
-    fn add(&self, date: NaiveDate, computed: Computed) -> Vec<(&PlannedDate, Computed, Neighbours)> {
+    /// Notes a computed date, and the dates that can be written now.
+    fn add(&self, date: NaiveDate, computed: Computed) {
         let mut state = self.state();
         state.ends.insert(date, computed.ends());
         state.computed.insert(date, computed);
-        let around = [date.pred_opt(), Some(date), date.succ_opt()];
-        around.into_iter().flatten().filter_map(|date| self.take_ready(&mut state, date)).collect()
+        for date in [date.pred_opt(), Some(date), date.succ_opt()].into_iter().flatten() {
+            let ready = self.take_ready(&mut state, date);
+            state.ready.extend(ready);
+        }
     }
 
-    fn take_ready(&self, state: &mut State, date: NaiveDate) -> Option<(&PlannedDate, Computed, Neighbours)> {
+    fn take_ready(&self, state: &mut State<'a>, date: NaiveDate) -> Option<Ready<'a>> {
         let planned = self.dates.iter().copied().find(|planned| planned.date == date)?;
         let is_built = |date: NaiveDate| self.dates.iter().any(|planned| planned.date == date);
         let (before, after) = (date.pred_opt(), date.succ_opt());
@@ -134,6 +182,7 @@ impl Schedule<'_> {
         }
         let computed = state.computed.remove(&date)?;
         let ends = |date: Option<NaiveDate>| date.and_then(|date| state.ends.get(&date).cloned());
-        Some((planned, computed, Neighbours { before: ends(before), after: ends(after) }))
+        let neighbours = Neighbours { before: ends(before), after: ends(after) };
+        Some(Ready { planned, computed, neighbours })
     }
 }
