@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// `dist` is what users get: small, and slow to build
     #[arg(long, default_value = "dev")]
     profile: Profile,
+    /// Build nothing: clippy for all that there is, tests too, with warnings denied
+    #[arg(long, conflicts_with = "test")]
+    check: bool,
     /// Also run what can be run here: aarch64 under qemu, Windows under Wine
     #[arg(long)]
     test: bool,
@@ -104,6 +107,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut suites = Suites::default();
     for target in targets {
         let build = Build::set_up(target, arguments.profile, arguments.std_from_source)?;
+        if arguments.check {
+            build.check()?;
+            continue;
+        }
         build.programs()?;
         build.report_sizes()?;
         if arguments.test {
@@ -141,6 +148,12 @@ impl Build {
         command.env(self.target.variable("LINKER"), self.target.compiler().0);
         self.standard_library.apply(&mut command);
         command
+    }
+
+    /// clippy, but for `xtask`, which measures by calls that only Unix has.
+    fn check(&self) -> Result<()> {
+        let all = ["--workspace", "--exclude", "xtask", "--all-targets", "--", "-D", "warnings"];
+        process::run(self.cargo("clippy").args(all))
     }
 
     fn programs(&self) -> Result<()> {

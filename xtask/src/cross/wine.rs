@@ -23,9 +23,7 @@ const NOT_RUN: &str = "Compiled for Windows, but not run: reading the performanc
 
 /// clippy and the tests of the crates, and the same rollup by this machine's build and by that for Windows.
 pub(super) fn test(build: &Build, setup: &Setup, suites: &mut Suites) -> Result<()> {
-    let mut clippy = build.cargo("clippy");
-    let all = ["--workspace", "--exclude", "xtask", "--all-targets", "--", "-D", "warnings"];
-    process::run(clippy.args(all))?;
+    build.check()?;
     let wine = Wine::set_up()?;
     let mut tests = build.cargo("test");
     tests.args(["--workspace", "--exclude", "xtask", "--no-fail-fast"]);
