@@ -1,6 +1,7 @@
 //! `device-writes`: what reaches the disk, journal and directories included, by the kernel's own count of
 //! a loop device for each case. All cases run side by side for whole hours, so that each has all its
-//! publications, and no number is put together from parts.
+//! publications, and no number is put together from parts. Whoever syncs the whole machine meanwhile
+//! (`sync` without a file system) is measured too.
 
 mod case;
 mod device;
@@ -51,19 +52,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         running.push(Running::start(case, &programs, &directory.join(number.to_string()))?);
     }
     running.iter_mut().try_for_each(Running::make_ready)?;
-    wait_for(QUIET_SECOND);
+    let first = minute_now() + 1;
+    wait_until(first, QUIET_SECOND);
     let before = count(&running)?;
     for minute in 1..=arguments.minutes {
-        wait_for(0);
+        let at = first + u64::from(minute);
+        wait_until(at, 0);
         running.iter_mut().try_for_each(Running::begin_minute)?;
-        wait_for(QUIET_SECOND);
+        wait_until(at, QUIET_SECOND);
         running.iter_mut().try_for_each(Running::end_minute)?;
+        if minute_now() != at {
+            bail!(
+                "the runs of cron took longer than their minute: the machine is too busy (try nice -n -15)"
+            );
+        }
         if minute.is_multiple_of(5) {
             eprintln!("{minute} minutes:\n{}", table(&running, &before, &count(&running)?, minute));
         }
     }
-    let after = count(&running)?;
-    let table = table(&running, &before, &after, arguments.minutes);
+    let table = table(&running, &before, &count(&running)?, arguments.minutes);
     drop(running);
     device::clear(&directory)?;
     println!("{table}");
@@ -87,13 +94,14 @@ fn build(is_dev: bool, target: &Path, programs: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Sleeps until that second of a minute.
-fn wait_for(second: u64) {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let minute = Duration::from_secs(60);
-    let into_minute = Duration::from_nanos((now.as_nanos() % minute.as_nanos()) as u64);
-    let at = Duration::from_secs(second);
-    std::thread::sleep(if into_minute < at { at - into_minute } else { minute + at - into_minute });
+/// Since 1970.
+fn minute_now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / 60
+}
+
+fn wait_until(minute: u64, second: u64) {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(60 * minute + second);
+    std::thread::sleep(at.duration_since(SystemTime::now()).unwrap_or_default());
 }
 
 fn count(running: &[Running]) -> Result<Vec<Written>> {
