@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Release;
 use crate::{debian, process, tree};
@@ -54,7 +54,15 @@ pub(super) fn build(
     let name = format!("telemetry_{version}_{architecture}.deb");
     let package = output.join(&name);
     fs::copy(work.path().join(&name), &package).with_context(|| format!("cannot copy {name}"))?;
+    let depends = process::output(Command::new("dpkg-deb").arg("--field").arg(&package).arg("Depends"))?;
+    ensure!(only_essentials(&depends), "the package would pull in more than the C library: {depends}");
     Ok(package)
+}
+
+/// What every Debian has.
+fn only_essentials(depends: &str) -> bool {
+    let mut names = depends.trim().split(", ").filter_map(|dependency| dependency.split(' ').next());
+    names.all(|name| ["adduser", "libc6", "libgcc-s1"].contains(&name))
 }
 
 /// Debian reads the version from it; what has changed stands in docs/changelog.md,
@@ -64,4 +72,17 @@ fn changelog_of(version: &str, date: &str) -> String {
         "telemetry ({version}) stable; urgency=medium\n\n  * /usr/share/doc/telemetry/changelog.gz says what \
          has changed.\n\n -- {MAINTAINER}  {date}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_package_pulls_in_is_seen() {
+        assert!(only_essentials("adduser, libc6 (>= 2.34), libgcc-s1 (>= 4.2)\n"));
+        for more in ["systemd", "libc6:arm64 (>= 2.36)", "libgcc-s1-arm64-cross (>= 4.2)"] {
+            assert!(!only_essentials(&format!("adduser, {more}")), "{more}");
+        }
+    }
 }
