@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use telemetry_app::{Exit, RetentionSection};
 use telemetry_repository::{DataFile, DatasetStore, Lake, RepositoryError};
 use telemetry_rollup_engine::RollupConfig;
@@ -16,6 +16,8 @@ use crate::plan::{Action, Plan};
 use crate::reach;
 use crate::silver::{Silver, whole};
 
+/// As many dates of a dataset may always go in one run: a machine that was off for a month.
+const MOST_AT_ONCE: usize = 31;
 /// Rollup intervals are its divisors.
 const MINUTES_PER_DAY: u32 = 1_440;
 
@@ -25,6 +27,23 @@ pub(crate) struct ExpiryPlan {
     pub(crate) samples: BTreeMap<NaiveDate, Verdict>,
     /// Dates of other datasets.
     pub(crate) others: BTreeMap<NaiveDate, Vec<DatasetStore>>,
+    /// Datasets of which too much would go.
+    doubted: Vec<Doubt>,
+}
+
+/// Most of a dataset is older than it is kept: the clock is wrong more often than that is meant.
+struct Doubt {
+    dataset: String,
+    dates: usize,
+    of: usize,
+}
+
+impl Doubt {
+    fn of(store: &DatasetStore, dates: usize, of: usize, range: &DateRange) -> Option<Self> {
+        let is_asked_for = range.from.is_some() || range.to.is_some() || range.force;
+        let is_most = dates > MOST_AT_ONCE && 2 * dates > of;
+        (is_most && !is_asked_for).then(|| Self { dataset: store.name().to_owned(), dates, of })
+    }
 }
 
 /// What becomes of samples that are older than they are kept.
@@ -35,6 +54,8 @@ pub(crate) enum Verdict {
     KeepUntilBuilt,
     /// Another date that is still to be built needs them.
     KeepForAnother,
+    /// Most of the dataset would go.
+    KeepInDoubt,
 }
 
 /// What expiry looks at.
@@ -45,6 +66,18 @@ pub(crate) struct Expiry<'a> {
     pub(crate) retention: &'a RetentionSection,
     pub(crate) rollup: RollupConfig,
     pub(crate) now: DateTime<Utc>,
+}
+
+impl ExpiryPlan {
+    fn add(&mut self, store: &DatasetStore, going: Vec<NaiveDate>, of: usize, range: &DateRange) {
+        if let Some(doubt) = Doubt::of(store, going.len(), of, range) {
+            self.doubted.push(doubt);
+            return;
+        }
+        for date in going {
+            self.others.entry(date).or_default().push(store.clone());
+        }
+    }
 }
 
 impl Expiry<'_> {
@@ -72,21 +105,25 @@ impl Expiry<'_> {
                 expiry.samples.insert(date, verdict);
             }
         }
+        let going = expiry.samples.values().filter(|verdict| **verdict == Verdict::Expire).count();
+        if let Some(doubt) = Doubt::of(self.silver, going, silver.dates().count(), range) {
+            expiry.doubted.push(doubt);
+            expiry.samples.values_mut().for_each(|verdict| *verdict = Verdict::KeepInDoubt);
+        }
         for store in rollups(self.lake) {
             // While there are samples their rollup would only be built again.
             let has_no_samples = |date: &NaiveDate| !silver.has(*date) || expired.contains(*date);
             let old =
                 |date: &NaiveDate| range.contains(*date) && self.retention.gold_days.is_over(*date, today);
-            for date in store.dates()?.into_iter().filter(old).filter(has_no_samples) {
-                expiry.others.entry(date).or_default().push(store.clone());
-            }
+            let dates = store.dates()?;
+            let going = dates.iter().copied().filter(old).filter(has_no_samples).collect();
+            expiry.add(&store, going, dates.len(), range);
         }
         let alerts = self.lake.host_alerts();
         let old =
             |date: &NaiveDate| range.contains(*date) && self.retention.alerts_days.is_over(*date, today);
-        for date in alerts.store().dates()?.into_iter().filter(old) {
-            expiry.others.entry(date).or_default().push(alerts.store().clone());
-        }
+        let dates = alerts.store().dates()?;
+        expiry.add(alerts.store(), dates.iter().copied().filter(old).collect(), dates.len(), range);
         Ok(expiry)
     }
 
@@ -114,6 +151,15 @@ impl Expiry<'_> {
         expired: &mut Expired,
     ) -> Result<Exit, RepositoryError> {
         let mut exit = Exit::Done;
+        for Doubt { dataset, dates, of } in &plan.doubted {
+            let now = self.now.to_rfc3339_opts(SecondsFormat::Secs, true);
+            tracing::error!(
+                dataset,
+                "{dates} of {of} dates are older than they are kept, if it is {now}: nothing of it has gone; \
+                 if the clock is right, start it with --force"
+            );
+            exit = Exit::Incomplete;
+        }
         for (date, verdict) in &plan.samples {
             let is_gone = match verdict {
                 Verdict::Expire => self.expire_samples(*date, &mut silver, expired)?,
@@ -125,6 +171,7 @@ impl Expiry<'_> {
                     tracing::error!(%date, "old samples are kept: another date is still to be built with them");
                     false
                 }
+                Verdict::KeepInDoubt => continue,
             };
             if !is_gone {
                 exit = Exit::Incomplete;

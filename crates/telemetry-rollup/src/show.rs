@@ -80,6 +80,7 @@ fn expire(expiry: &ExpiryPlan, date: NaiveDate) -> &'static str {
         (Some(Verdict::Expire), _) => "samples",
         (Some(Verdict::KeepUntilBuilt), _) => "samples, once their rollup is final",
         (Some(Verdict::KeepForAnother), _) => "samples, once other dates are built",
+        (Some(Verdict::KeepInDoubt), _) => "samples, with --force: most of them would go",
         (None, Some(_)) => "rollups",
         (None, None) => "",
     }

@@ -135,3 +135,27 @@ fn rollups_go_after_their_samples_only() {
     world.build(&[]);
     assert_eq!(world.identities().len(), 4);
 }
+
+/// A clock that is years ahead must not cost the lake.
+#[test]
+fn most_of_a_lake_does_not_go_by_itself() {
+    let world = World::new();
+    for ago in 100..140 {
+        world.append("pi", &at(ago, "12:00:03"), 2);
+    }
+    world.append("pi", &at(1, "12:00:03"), 2);
+    world.build(&[]);
+    let doubted = world.run(&["expire"]);
+    assert_eq!((doubted.code, silver_dates(&world).len()), (3, 41), "{}", doubted.stderr);
+    assert!(doubted.stderr.contains("40 of 41 dates are older than they are kept"), "{}", doubted.stderr);
+    assert!(doubted.stderr.contains("--force"), "{}", doubted.stderr);
+    assert!(world.run(&["plan"]).stdout.contains("most of them would go"));
+    let gold = [("TELEMETRY__RETENTION__GOLD_DAYS", "90")];
+    expire(&world, &["--force"]);
+    assert_eq!(silver_dates(&world), [day(1)]);
+    let doubted = world.run_with(&gold, &["expire"]);
+    assert_eq!((doubted.code, world.identities().len()), (3, 41), "{}", doubted.stderr);
+    let month = [&day(139).to_string(), "--to", &day(110).to_string()].map(str::to_owned);
+    let month: Vec<&str> = ["expire", "--from"].into_iter().chain(month.iter().map(String::as_str)).collect();
+    assert_eq!((world.run_with(&gold, &month).code, world.identities().len()), (0, 11));
+}
