@@ -81,6 +81,36 @@ fn identity(path: &Path) -> (u64, std::time::SystemTime) {
     (metadata.len(), metadata.modified().unwrap())
 }
 
+/// As DuckDB opens its files on Windows: others may read them, and no more.
+#[cfg(windows)]
+#[test]
+fn a_date_that_a_reader_has_open_stays_as_it_is_until_it_is_closed() {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    const FILE_SHARE_READ: u32 = 1;
+
+    let (_keep, root) = temporary_lake();
+    let store = rollup(&root);
+    let date = day("2026-11-21");
+    let replace = |generation| store.replace_date(date, &buckets(date, 12), &name(date, generation), &[]);
+    let generations = || -> Vec<_> {
+        let files = store.files_on(date).unwrap();
+        files.iter().map(|file| file.name.rollup().unwrap().generation).collect()
+    };
+    let old = replace(1).unwrap().path;
+    let reader = fs::OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(&old).unwrap();
+    let error = replace(2).unwrap_err();
+    assert!(error.to_string().contains("move to the trash"), "{error}");
+    assert_eq!(generations(), [1]);
+    // One that closes it while the next run waits for that.
+    let closing = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        drop(reader);
+    });
+    replace(2).unwrap();
+    closing.join().unwrap();
+    assert_eq!(generations(), [2]);
+}
+
 #[test]
 fn the_content_hash_can_be_computed_again_from_the_file() {
     let (_keep, root) = temporary_lake();
