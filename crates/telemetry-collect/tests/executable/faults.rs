@@ -12,7 +12,7 @@ use crate::outcome::{INTERVAL, Prepared};
 use crate::support::{Ended, World, ended};
 
 /// Of each form, unless the environment says how many.
-const FAULTS: usize = 10;
+const FAULTS: usize = 8;
 /// The device fails; it is full; a signal came.
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EINTR"];
 /// Done, failed, done in part, no space, the operating system failed.

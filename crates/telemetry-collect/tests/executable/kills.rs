@@ -13,7 +13,7 @@ use crate::outcome::{DURABILITY, INTERVAL, Prepared, output_of_killed};
 use crate::support::{Ended, World, ended};
 
 /// In each of the tests, unless the environment says how many.
-const KILLS: usize = 9;
+const KILLS: usize = 6;
 /// What each slow call takes.
 const DELAY: Duration = Duration::from_millis(4);
 /// A service is told to end after that long, so that there is an end.

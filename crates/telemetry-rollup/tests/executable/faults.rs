@@ -18,7 +18,7 @@ use crate::outcome::{Rows, check_seen, check_staging, rows, rows_but};
 use crate::support::{Ended, World, ended, sample};
 
 /// Of each verb, unless the environment says how many.
-const FAULTS: usize = 10;
+const FAULTS: usize = 8;
 /// The device fails; it is full; a signal came.
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EINTR"];
 
