@@ -46,7 +46,7 @@ pub struct Args {
     /// Last UTC date, inclusive [default: the last with samples]
     #[arg(long, value_name = "DATE", global = true, value_parser = date)]
     pub to: Option<NaiveDate>,
-    /// Also build dates that are up to date
+    /// Also build dates that are up to date; let most of a dataset expire
     #[arg(long, global = true)]
     pub force: bool,
     /// Evaluate the alert rules again from --from on, as they are now, on the rollups as they are now

@@ -57,7 +57,7 @@ struct Ready<'a> {
 /// What a worker does next.
 enum Work<'s, 'a> {
     Compute(&'a PlannedDate, Computing<'s, 'a>),
-    Stage(Ready<'a>),
+    Stage(Box<Ready<'a>>),
 }
 
 /// Others may wait for what is being computed: its end is told in any case.
@@ -114,7 +114,8 @@ impl<'a> Schedule<'a> {
                     let computed = self.builder.compute(planned.date, self.spare_cores)?;
                     self.add(planned.date, computed);
                 }
-                Work::Stage(Ready { planned, computed, neighbours }) => {
+                Work::Stage(ready) => {
+                    let Ready { planned, computed, neighbours } = *ready;
                     // The other side ends after all workers have ended.
                     staged.send(self.builder.stage(planned, computed, neighbours)?)?;
                 }
@@ -145,7 +146,7 @@ impl<'a> Schedule<'a> {
                 return None;
             }
             if let Some(ready) = state.ready.pop() {
-                return Some(Work::Stage(ready));
+                return Some(Work::Stage(Box::new(ready)));
             }
             if let Some(planned) = self.dates.get(state.next) {
                 state.next += 1;
