@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{check, test};
+use crate::{check, cross, test};
 
 pub(crate) fn run() -> Result<()> {
     check::run()?;
+    cross::check_windows()?;
     test::run(&test::Arguments::default())
 }

@@ -99,6 +99,15 @@ impl Target {
     }
 }
 
+/// Whether everything compiles for Windows: what is written under `cfg(windows)` is built by nobody else
+/// here.
+pub(crate) fn check_windows() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    Build::set_up(Target::Windows, Profile::Dev, false)?.check()
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("cross builds are made on Linux; here, `cargo build --release` builds for this machine");
