@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says how it went")]
 
 pub mod mutation;
+pub mod program;
 #[cfg(target_os = "linux")]
 pub mod strace;
 

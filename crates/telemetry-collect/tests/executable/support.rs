@@ -1,33 +1,22 @@
 //! Runs the real executable in a world of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use telemetry_repository::{Lake, Selection, rows_from_frame};
 use telemetry_schema::{HostMetricsSample, Row};
+pub(crate) use telemetry_trials::program::{Ended, ended};
+use telemetry_trials::program::{isolate, under_test};
 use tempfile::TempDir;
 
-/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
-/// another machine.
+/// The program under test.
 pub(crate) fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry-collect"));
-    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
-        (Some(directory), Some(name)) => Path::new(&directory).join(name),
-        _ => built,
-    }
+    under_test(env!("CARGO_BIN_EXE_telemetry-collect"))
 }
 
 /// A temporary directory with a lake, a home and a configuration file.
 pub(crate) struct World {
     directory: TempDir,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl World {
@@ -47,7 +36,7 @@ impl World {
     #[cfg(target_os = "linux")]
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new();
-        copy_directory(&self.lake(), &copy.lake());
+        telemetry_trials::program::copy_directory(&self.lake(), &copy.lake());
         copy
     }
 
@@ -64,14 +53,8 @@ impl World {
     }
 
     fn in_this_world(&self, mut command: Command, arguments: &[&str]) -> Command {
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
-            command.env_remove(name);
-        }
-        for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
-            command.env(home, self.path("home"));
-        }
-        command.env("TELEMETRY_LAKE", self.lake()).env("TELEMETRY_HOST_ID", "pi").args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        isolate(&mut command, &self.path("home"), &self.lake());
+        command.env("TELEMETRY_HOST_ID", "pi").args(arguments);
         command
     }
 
@@ -91,27 +74,6 @@ impl World {
             rows_from_frame::<HostMetricsSample>(&frame).unwrap()
         });
         (rows.collect(), files.len())
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn copy_directory(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_directory(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-pub(crate) fn ended(output: Output) -> Ended {
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

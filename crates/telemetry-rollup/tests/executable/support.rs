@@ -2,35 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use telemetry_repository::{DataFile, DatasetStore, Lake, keys, rows_from_frame};
 use telemetry_schema::{
     HOST_METRICS, HOST_METRICS_ROLLUP, HostMetricsRollup, HostMetricsSample, Row, Value, host_metrics_rollup,
 };
+pub(crate) use telemetry_trials::program::{Ended, ended};
+use telemetry_trials::program::{isolate, under_test};
 use tempfile::TempDir;
 
-/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
-/// another machine.
+/// The program under test.
 pub(crate) fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry-rollup"));
-    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
-        (Some(directory), Some(name)) => Path::new(&directory).join(name),
-        _ => built,
-    }
+    under_test(env!("CARGO_BIN_EXE_telemetry-rollup"))
 }
 
 pub(crate) struct World {
     directory: TempDir,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl World {
@@ -42,7 +31,7 @@ impl World {
     #[cfg(target_os = "linux")]
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new();
-        copy_directory(&self.path(), &copy.path());
+        telemetry_trials::program::copy_directory(&self.path(), &copy.path());
         copy
     }
 
@@ -66,13 +55,8 @@ impl World {
     }
 
     fn in_this_world(&self, mut command: Command, arguments: &[&str]) -> Command {
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
-            command.env_remove(name);
-        }
-        for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
-            command.env(home, self.directory.path().join("home"));
-        }
-        command.env("TELEMETRY_LAKE", self.path()).args(arguments).stdin(Stdio::null());
+        isolate(&mut command, &self.directory.path().join("home"), &self.path());
+        command.args(arguments);
         command
     }
 
@@ -128,27 +112,6 @@ impl World {
         let gold = self.gold(5);
         let files = gold.dates().unwrap().into_iter().flat_map(|date| gold.files_on(date).unwrap());
         files.map(|file| (file.date, (file.path.clone(), inode(&file.path)))).collect()
-    }
-}
-
-pub(crate) fn ended(output: Output) -> Ended {
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn copy_directory(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_directory(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A lake made here, and the program on it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use telemetry_alert_rules::AlertState;
@@ -9,6 +9,8 @@ use telemetry_repository::{Lake, RollupFileName, empty_frame};
 use telemetry_schema::{
     HOST_METRICS, HOST_METRICS_ROLLUP, HostId, HostMetricsSample, Row, Value, host_metrics_rollup,
 };
+pub(crate) use telemetry_trials::program::{Ended, ended};
+use telemetry_trials::program::{isolate, under_test};
 use tempfile::TempDir;
 
 /// A temporary directory with a lake, on a file system that is a disk's.
@@ -16,22 +18,9 @@ pub(crate) struct World {
     directory: TempDir,
 }
 
-/// The program under test: cargo's, or that of the same name in `XTASK_TEST_PROGRAMS`, which is built for
-/// another machine.
+/// The program under test.
 pub(crate) fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_telemetry"));
-    match (std::env::var_os("XTASK_TEST_PROGRAMS"), built.file_name()) {
-        (Some(directory), Some(name)) => Path::new(&directory).join(name),
-        _ => built,
-    }
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    under_test(env!("CARGO_BIN_EXE_telemetry"))
 }
 
 /// A line of `--format json`.
@@ -59,14 +48,8 @@ impl World {
     /// The program with nothing of this machine's configuration, on the world's lake.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
-            command.env_remove(name);
-        }
-        for home in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
-            command.env(home, self.path("home"));
-        }
-        command.env("TELEMETRY_LAKE", self.path("lake")).env("TELEMETRY_HOST_ID", "pi").args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        isolate(&mut command, &self.path("home"), &self.path("lake"));
+        command.env("TELEMETRY_HOST_ID", "pi").args(arguments);
         command
     }
 
@@ -114,14 +97,6 @@ fn sample(at: DateTime<Utc>) -> HostMetricsSample {
     values[0] = Value::TimestampUs(at.timestamp_micros());
     values[1] = Value::String("pi".into());
     HostMetricsSample::from_values(&values).unwrap()
-}
-
-pub(crate) fn ended(output: Output) -> Ended {
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 /// Reads the lines of JSON; the exit code must be the one that they deserve.
