@@ -103,9 +103,10 @@ fn compact(lake: &Lake) -> Result<(), RepositoryError> {
 }
 
 /// Nothing is missing; where rows can be seen twice for a while, they are not more than twice there.
+/// Windows exchanges nothing.
 fn check_seen(root: &Path, before: &[String], has_exchange: bool, what: &str) {
     let seen = rows(root);
-    if has_exchange {
+    if has_exchange && cfg!(unix) {
         assert_eq!(seen, before, "{what}");
     }
     let mut distinct = seen.clone();
@@ -151,7 +152,7 @@ fn a_compaction_that_fails_anywhere_loses_nothing_and_is_completed_by_the_next()
                 lake_with(&root, Faulty { lacks, ..Faulty::failing_at(call, io::ErrorKind::Other) });
             let _ = compact(&lake);
             let what = format!("call {call} of {:?} without {lacks:?}", system.log());
-            check_seen(&root, &before, lacks.is_empty() && cfg!(unix), &what);
+            check_seen(&root, &before, lacks.is_empty(), &what);
             drop(lake);
             check_completed(&root, &before, &what);
         }
@@ -217,7 +218,10 @@ fn an_expiry_that_fails_anywhere_shows_all_or_nothing() {
         assert!(seen == before || seen.is_empty(), "{what}");
         assert!(result.is_err() || seen.is_empty(), "{what}");
         if seen.is_empty() {
-            assert!(Lake::new(&root).load_rollup_state("expired").unwrap().is_some(), "{what}");
+            assert!(
+                Lake::new(&root).load_rollup_state::<serde_json::Value>("expired").unwrap().is_some(),
+                "{what}"
+            );
         }
         expire(&Lake::new(&root)).unwrap();
         assert!(store(&root).dates().unwrap().is_empty(), "{what}");

@@ -1,8 +1,10 @@
 //! Expiry: a whole date leaves a dataset in one rename.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use serde::de::DeserializeOwned;
 
 use crate::error::{IoContext as _, RepositoryError};
 use crate::layout::STATE_OF_LAKE;
@@ -40,18 +42,22 @@ impl DatasetStore {
 }
 
 impl Lake {
-    /// What the holder of the lake's rollup lock saved under that name; `None` also if it is damaged,
-    /// after a warning.
+    /// What the holder of the lake's rollup lock saved under that name.
     ///
     /// # Errors
-    /// If it is there and cannot be read: a caller that went on without it would undo what it says.
-    pub fn load_rollup_state(&self, name: &str) -> Result<Option<String>, RepositoryError> {
-        state::try_load(&self.state_directory(STATE_OF_LAKE), name)
+    /// [`RepositoryError::Damaged`] if it is something else by now, and if it is there and cannot be
+    /// read: a caller that went on without it would undo what it says.
+    pub fn load_rollup_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, RepositoryError> {
+        state::try_load_as(&self.state_directory(STATE_OF_LAKE), name)
     }
 
     /// Replaces `.state/@lake/<name>.json`; the text must be JSON, and survives a power cut once this
     /// returns. For the holder of the lake's rollup lock.
     pub fn save_rollup_state(&self, name: &str, text: &str) -> Result<(), RepositoryError> {
-        state::save_durably(self, &self.state_directory(STATE_OF_LAKE).join(format!("{name}.json")), text)
+        state::save_durably(self, &self.rollup_state_path(name), text)
+    }
+
+    pub(crate) fn rollup_state_path(&self, name: &str) -> PathBuf {
+        self.state_directory(STATE_OF_LAKE).join(format!("{name}.json"))
     }
 }

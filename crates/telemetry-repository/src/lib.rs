@@ -38,6 +38,7 @@ mod power_cut;
 #[cfg(all(test, unix))]
 mod power_cut_tests;
 mod publish;
+mod quarantine;
 mod replace;
 mod scan;
 mod spool;

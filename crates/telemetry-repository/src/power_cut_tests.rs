@@ -269,7 +269,10 @@ fn an_expired_date_is_there_or_written_down() {
         let found = seen(root);
         assert!(found == seconds(1..2) || found.is_empty(), "{found:?}: {what}");
         if found.is_empty() {
-            assert!(Lake::new(root).load_rollup_state("expired").unwrap().is_some(), "{what}");
+            assert!(
+                Lake::new(root).load_rollup_state::<serde_json::Value>("expired").unwrap().is_some(),
+                "{what}"
+            );
         }
         assert!(found.is_empty() || acknowledged == 0, "{what}");
     });

@@ -17,25 +17,27 @@ use crate::lock::make_directories;
 
 /// The text last saved, or `None` if there is none or it is no JSON any more.
 pub(crate) fn load(directory: &Path, name: &str) -> Option<String> {
-    left_out(try_load(directory, name))
-}
-
-/// As [`load`], but what is there and cannot be read now may be whole all the same: an error.
-pub(crate) fn try_load(directory: &Path, name: &str) -> Result<Option<String>, RepositoryError> {
-    let Some((path, text)) = read(directory, name)? else { return Ok(None) };
-    Ok(parse::<IgnoredAny>(&path, &text).map(|_| text))
+    let (path, text) = left_out(read(directory, name))?;
+    left_out(parse::<IgnoredAny>(&path, &text).map(|_| Some(text)))
 }
 
 /// What was last saved, or `None` if there is nothing or it is something else.
 pub(crate) fn load_as<T: DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
-    let (path, text) = left_out(read(directory, name))?;
-    parse(&path, &text)
+    left_out(try_load_as(directory, name))
+}
+
+/// As [`load_as`], but something else is an error, and so is what cannot be read now: it may be whole
+/// all the same.
+pub(crate) fn try_load_as<T: DeserializeOwned>(
+    directory: &Path,
+    name: &str,
+) -> Result<Option<T>, RepositoryError> {
+    let found = read(directory, name)?;
+    found.map(|(path, text)| parse(&path, &text)).transpose()
 }
 
 fn left_out<T>(result: Result<Option<T>, RepositoryError>) -> Option<T> {
-    result
-        .inspect_err(|error| tracing::warn!(%error, "state cannot be read and is left out"))
-        .unwrap_or_default()
+    result.inspect_err(|error| tracing::warn!(%error, "state is left out")).unwrap_or_default()
 }
 
 fn read(directory: &Path, name: &str) -> Result<Option<(PathBuf, String)>, RepositoryError> {
@@ -48,12 +50,8 @@ fn read(directory: &Path, name: &str) -> Result<Option<(PathBuf, String)>, Repos
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Option<T> {
-    serde_json::from_str(text)
-        .inspect_err(|error| {
-            tracing::warn!(path = %path.display(), %error, "state is damaged and is left out");
-        })
-        .ok()
+fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Result<T, RepositoryError> {
+    serde_json::from_str(text).map_err(|error| RepositoryError::damaged(path, error.to_string()))
 }
 
 /// Replaces the text.

@@ -223,11 +223,13 @@ impl<'a> Alerts<'a> {
     }
 
     fn load(&self) -> Result<Option<Kept>, RepositoryError> {
-        let Some(text) = self.lake.load_rollup_state(ALERT_STATE)? else { return Ok(None) };
-        let kept = serde_json::from_str(&text).inspect_err(
-            |error| tracing::warn!(%error, "state of the alert rules is damaged, evaluated again"),
-        );
-        Ok(kept.ok())
+        match self.lake.load_rollup_state(ALERT_STATE) {
+            Err(error @ RepositoryError::Damaged { .. }) => {
+                tracing::warn!(%error, "state of the alert rules is damaged, evaluated again");
+                Ok(None)
+            }
+            result => result,
+        }
     }
 
     fn save(&self, state: AlertState, files: &GoldFiles) -> anyhow::Result<()> {

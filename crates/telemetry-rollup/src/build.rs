@@ -306,7 +306,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn is_left_out(error: &RepositoryError) -> bool {
+/// Whether a file is left out of what is read: damaged, or gone since it was listed.
+pub(crate) fn is_left_out(error: &RepositoryError) -> bool {
     matches!(error, RepositoryError::Damaged { .. }) || error.is_not_found()
 }
 

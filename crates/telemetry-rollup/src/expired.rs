@@ -2,6 +2,7 @@
 //! were computed with their samples, stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,9 @@ use telemetry_repository::{Lake, RepositoryError};
 /// Name of the state of the lake.
 const STATE: &str = "expired";
 
-/// The record. Kept for ever: a date is some ten bytes.
+/// The record. Kept for ever: a date is some ten bytes. Nothing of it is optional, so that what has
+/// lost a part of it is damaged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub(crate) struct Expired {
     /// Dates whose samples are gone.
     dates: BTreeSet<NaiveDate>,
@@ -30,18 +31,26 @@ struct Survivor {
 }
 
 impl Expired {
+    /// # Errors
+    /// [`RepositoryError::Damaged`] if the record is no record any more. To go on with an empty one
+    /// would build rollups anew from what is left of their samples.
     pub(crate) fn load(lake: &Lake) -> Result<Self, RepositoryError> {
-        let text = lake.load_rollup_state(STATE)?;
-        let parsed = text.map(|text| serde_json::from_str(&text));
-        let record = parsed.and_then(|parsed| {
-            parsed.inspect_err(|error| tracing::warn!(%error, "record of expired dates is damaged")).ok()
-        });
-        Ok(record.unwrap_or_default())
+        Ok(lake.load_rollup_state(STATE)?.unwrap_or_default())
+    }
+
+    /// Keeps what is in the place of the record; returns where.
+    pub(crate) fn set_aside(lake: &Lake) -> Result<PathBuf, RepositoryError> {
+        lake.quarantine_rollup_state(STATE)
     }
 
     pub(crate) fn save(&self, lake: &Lake) -> Result<(), RepositoryError> {
         let text = serde_json::to_string(self).expect("dates and texts are always JSON");
         lake.save_rollup_state(STATE, &text)
+    }
+
+    /// The dates whose samples have expired.
+    pub(crate) fn dates(&self) -> impl Iterator<Item = NaiveDate> {
+        self.dates.iter().copied()
     }
 
     /// Whether the samples of the date have expired: its rollup is never computed again.

@@ -69,6 +69,11 @@ impl HourDigests {
         serde_json::to_string(self).expect("texts are always JSON")
     }
 
+    /// Whether the files of each hour are the same; those around the date need not be.
+    pub(crate) fn is_of_same_hours(&self, other: &Self) -> bool {
+        self.hours == other.hours
+    }
+
     /// The hours to compute again, given what was built before; `None` if that is all of them, or
     /// none. `open_from` is the first bucket that was not final then.
     ///

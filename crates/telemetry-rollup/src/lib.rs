@@ -19,6 +19,7 @@ mod show_alerts;
 mod silver;
 mod spool;
 mod ticks;
+mod traces;
 mod verify;
 
 use std::process::ExitCode;
@@ -100,11 +101,12 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             let _lock = lake.lock_rollup(&holder(now)).map_err(with_lake_hint)?;
             lake.clean_staging(now).map_err(with_lake_hint)?;
             silver.store().finish_interrupted().map_err(with_lake_hint)?;
+            let mended = job.mend_expired().map_err(with_lake_hint)?;
             match verb {
-                Verb::Compact => job.compact(),
-                Verb::Expire => job.expire(),
+                Verb::Compact => Ok(mended.or(job.compact()?)),
+                Verb::Expire => Ok(mended.or(job.expire()?)),
                 verb => {
-                    let verified = if verb == Verb::Verify { job.verify()? } else { Exit::Done };
+                    let verified = mended.or(if verb == Verb::Verify { job.verify()? } else { Exit::Done });
                     if !loaded.config.enabled {
                         return Ok(verified);
                     }
@@ -141,6 +143,35 @@ impl Job<'_> {
         Plan::make(listed, self.gold, (expired, &next_final), range, self.rollup, self.now)
     }
 
+    /// The record of what has expired; if it is damaged, what the lake tells of that.
+    fn expired(&self, silver: &Silver) -> Result<Expired, RepositoryError> {
+        match Expired::load(self.lake) {
+            Err(error @ RepositoryError::Damaged { .. }) => {
+                tracing::warn!(%error, "record of expired dates is damaged, the next run makes it anew");
+                traces::expired(self.lake, silver, self.gold, self.rollup)
+            }
+            result => result,
+        }
+    }
+
+    /// Makes a damaged record of what has expired anew, from what the lake tells of it. The copy of it
+    /// comes first: a run that ends in between finds it damaged once more.
+    fn mend_expired(&self) -> Result<Exit, RepositoryError> {
+        match Expired::load(self.lake) {
+            Ok(_) => Ok(Exit::Done),
+            Err(error @ RepositoryError::Damaged { .. }) => {
+                let silver = Silver::list(self.silver)?;
+                let expired = traces::expired(self.lake, &silver, self.gold, self.rollup)?;
+                let quarantine = Expired::set_aside(self.lake)?.display().to_string();
+                expired.save(self.lake)?;
+                let dates = expired.dates().count();
+                tracing::error!(%error, quarantine, dates, "damaged record of expired dates made anew");
+                Ok(Exit::Incomplete)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn compact_plan(&self, silver: &Silver, expired: &Expired) -> CompactPlan {
         CompactPlan::make(silver, &self.range, expired, self.config.compact.closed_after(), self.now)
     }
@@ -163,7 +194,7 @@ impl Job<'_> {
 
     fn show_plan(&self, format: Option<PrintFormat>) -> anyhow::Result<()> {
         let listed = self.list(&mut Listings::load(self.lake)).map_err(with_lake_hint)?;
-        let expired = Expired::load(self.lake).map_err(with_lake_hint)?;
+        let expired = self.expired(&listed.silver).map_err(with_lake_hint)?;
         let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
         let expiry = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
         show::plan(&plan, &self.compact_plan(&listed.silver, &expired), &expiry, format)

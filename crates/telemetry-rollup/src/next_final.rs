@@ -14,11 +14,11 @@ pub(crate) struct NextFinal(BTreeMap<String, i64>);
 
 impl NextFinal {
     pub(crate) fn load(lake: &Lake) -> Self {
-        let text = lake
+        let kept = lake
             .load_rollup_state(STATE)
-            .inspect_err(|error| tracing::debug!(%error, "cache of open dates cannot be read"))
+            .inspect_err(|error| tracing::debug!(%error, "cache of open dates is left out"))
             .unwrap_or_default();
-        Self(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        Self(kept.unwrap_or_default())
     }
 
     /// Kept for the next run; without it that run opens a few files.

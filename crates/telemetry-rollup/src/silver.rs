@@ -65,6 +65,18 @@ impl Silver {
         self.by_date.contains_key(&date)
     }
 
+    /// Whether a file of the date can hold a sample of the host (of any, where that is unknown) taken
+    /// at the instant, microseconds since 1970.
+    pub(crate) fn can_hold(&self, date: NaiveDate, of: Option<&str>, instant_us: i64) -> bool {
+        let is_in = |(first, last): (DateTime<Utc>, DateTime<Utc>)| {
+            (first.timestamp_micros()..=last.timestamp_micros()).contains(&instant_us)
+        };
+        self.on(date).iter().any(|file| {
+            let is_of_host = host(file).zip(of).is_none_or(|(host, of)| host.as_str() == of);
+            is_of_host && covers(file).is_none_or(is_in)
+        })
+    }
+
     /// Forgets a date, as if it had expired.
     pub(crate) fn remove(&mut self, date: NaiveDate) {
         self.by_date.remove(&date);

@@ -1,7 +1,6 @@
 //! From the spool to Silver, each row once; and damage to the quarantine.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -14,7 +13,7 @@ use super::recovery::Contents;
 use super::segment::SEGMENT_BYTES;
 use super::{Spool, SpoolDamage, Waiting, decode};
 use crate::error::{IoContext as _, RepositoryError};
-use crate::filesystem::{read_all_at, rename_to_free_name, write_all_at};
+use crate::filesystem::{read_all_at, rename_to_free_name};
 use crate::frame::rows_from_frame;
 use crate::host_metrics::Appended;
 use crate::lake::Lake;
@@ -140,7 +139,7 @@ impl Spool {
         let directory = self.lake.spool_quarantine(self.journal.path())?;
         // The same samples again, after a publication that failed, are the same file.
         let path = directory.join(format!("undated-{:08x}.jsonl", crc32c::crc32c(lines.as_bytes())));
-        self.write_aside(&path, lines.as_bytes())?;
+        self.lake.write_aside(&path, lines.as_bytes())?;
         Ok(path)
     }
 
@@ -155,24 +154,7 @@ impl Spool {
         read_all_at(system, file, &mut bytes, offset(segment, 0)).at("read", self.journal.path())?;
         let directory = self.lake.spool_quarantine(self.journal.path())?;
         let path = directory.join(format!("segment-{segment}-{:08x}", crc32c::crc32c(&bytes)));
-        Ok(self.write_aside(&path, &bytes)?.then_some(path))
-    }
-
-    /// Writes a file of the quarantine durably; false if it was there.
-    fn write_aside(&self, path: &Path, bytes: &[u8]) -> Result<bool, RepositoryError> {
-        let system = self.lake.system().as_ref();
-        let directory = path.parent().unwrap_or(path);
-        let copy = match system.create_new(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            result => result.at("create", path)?,
-        };
-        let written = write_all_at(system, &copy, bytes, 0).and_then(|()| system.sync_file(&copy));
-        if let Err(error) = written.and_then(|()| system.sync_directory(directory)) {
-            drop(copy);
-            let _ = system.remove_file(path);
-            return Err(RepositoryError::io("write", path, error));
-        }
-        Ok(true)
+        Ok(self.lake.write_aside(&path, &bytes)?.then_some(path))
     }
 }
 

@@ -93,15 +93,27 @@ fn state_is_kept_and_damage_is_forgotten() {
 fn state_of_the_lake_that_cannot_be_read_is_an_error_and_not_forgotten() {
     let (_keep, root) = temporary_lake();
     let lake = Lake::new(&root);
-    assert_eq!(lake.load_rollup_state("expired").unwrap(), None);
-    lake.save_rollup_state("expired", "{}").unwrap();
+    let load = || lake.load_rollup_state::<Vec<u32>>("expired");
+    assert_eq!(load().unwrap(), None);
+    lake.save_rollup_state("expired", "[1]").unwrap();
+    assert_eq!(load().unwrap(), Some(vec![1]));
     let path = root.join(".state/@lake/expired.json");
-    fs::write(&path, "{").unwrap();
-    assert_eq!(lake.load_rollup_state("expired").unwrap(), None, "damage is no error");
+    for (damage, copies) in [("[1", 1), ("", 2), ("[1", 2)] {
+        fs::write(&path, damage).unwrap();
+        let error = load().unwrap_err();
+        assert!(
+            matches!(&error, RepositoryError::Damaged { path: damaged, .. } if *damaged == path),
+            "{error}"
+        );
+        let copy = lake.quarantine_rollup_state("expired").unwrap();
+        assert_eq!(fs::read_to_string(&copy).unwrap(), damage);
+        assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), copies);
+        assert!(path.exists(), "until it is replaced");
+    }
     // For a user whose rights are not looked at, too.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let error = lake.load_rollup_state("expired").unwrap_err().to_string();
+    let error = load().unwrap_err().to_string();
     assert!(error.contains("expired.json"), "{error}");
 }
 

@@ -83,6 +83,44 @@ fn samples_that_come_after_expiry_are_left_alone_and_named() {
     assert_eq!(world.identities()[&day(92)], gold[&day(92)]);
 }
 
+/// The record cannot be read any more: the lake itself tells what it said.
+#[test]
+fn a_damaged_record_of_what_has_expired_costs_no_rollup() {
+    let world = world();
+    world.build(&["compact"]);
+    world.build(&[]);
+    expire(&world, &[]);
+    let record = world.path().join(".state/@lake/expired.json");
+    let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    let gold = world.identities();
+    let late = world.append("nas", &at(92, "00:00:03"), 60);
+    let last_day = day(91).to_string();
+    for damage in ["", "{\"dates\":[", "{\"dates\":5}", "{\"dbtes\":[],\"pending\":{},\"survivors\":{}}"] {
+        std::fs::write(&record, damage).unwrap();
+        let plan = world.run(&["plan", "--force"]).stdout;
+        assert_eq!(plan.matches("samples have expired").count(), 3, "{damage}: {plan}");
+        assert_eq!(std::fs::read_to_string(&record).unwrap(), damage, "plan writes nothing");
+        for arguments in [&["--force", "--to", &last_day][..], &["compact"], &["expire"], &["verify"], &[]] {
+            std::fs::write(&record, damage).unwrap();
+            let got = world.run(arguments);
+            assert_eq!(got.code, 3, "{arguments:?}: {}", got.stderr);
+            assert!(got.stderr.contains("quarantine"), "{arguments:?}: {}", got.stderr);
+            let mended = serde_json::from_slice::<serde_json::Value>(&std::fs::read(&record).unwrap());
+            assert_eq!(mended.unwrap(), whole, "{arguments:?} after {damage}");
+            assert_eq!(world.identities(), gold, "{arguments:?} after {damage}");
+        }
+        assert_eq!(world.run(&["compact"]).code, 0, "told once");
+    }
+    assert!(late.exists());
+    // Of a host that the rollup has, when the rollup has nothing of it.
+    world.append("pi", &at(92, "12:00:03"), 200);
+    std::fs::write(&record, "[").unwrap();
+    assert_eq!(world.run(&[]).code, 3);
+    assert_eq!(world.identities()[&day(92)], gold[&day(92)]);
+    let quarantine = world.path().join(".quarantine/.state/@lake");
+    assert_eq!(std::fs::read_dir(quarantine).unwrap().count(), 5, "each damage once");
+}
+
 #[test]
 fn late_samples_of_the_first_date_left_still_change_it() {
     let world = world();

@@ -159,8 +159,7 @@ fn an_expiry() {
 
 /// Samples of the date before are gone, with which the first of these was built: without the record of
 /// that it would be built again.
-#[test]
-fn a_rollup_of_late_samples_beside_an_expired_date() {
+fn expired_world() -> World {
     let world = World::new();
     for ago in 88..92 {
         let date = Utc::now().date_naive() - TimeDelta::days(ago);
@@ -169,9 +168,22 @@ fn a_rollup_of_late_samples_beside_an_expired_date() {
     }
     world.build(&[]);
     world.build(&["expire"]);
+    world
+}
+
+#[test]
+fn a_rollup_of_late_samples_beside_an_expired_date() {
+    let world = expired_world();
     let date = Utc::now().date_naive() - TimeDelta::days(89);
     world.append("pi", &format!("{date}T12:00:03Z"), 60);
     Sweep::run(&world, &[], &[]);
+}
+
+#[test]
+fn a_damaged_record_beside_an_expired_date() {
+    let world = expired_world();
+    std::fs::write(world.path().join(".state/@lake/expired.json"), "{").unwrap();
+    Sweep::run(&world, &["verify"], &[]);
 }
 
 /// The collector of this host was stopped, and its samples wait.

@@ -182,7 +182,7 @@ fn schema(store: &DatasetStore, file: &DataFile) -> SchemaFacts {
 }
 
 fn alert_state(lake: &Lake) -> Option<AlertState> {
-    let kept: KeptAlerts = serde_json::from_str(&lake.load_rollup_state(ALERT_STATE).ok()??).ok()?;
+    let kept: KeptAlerts = lake.load_rollup_state(ALERT_STATE).ok()??;
     Some(kept.state)
 }
 
