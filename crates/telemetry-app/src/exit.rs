@@ -20,7 +20,7 @@ pub enum Exit {
     Incomplete = 3,
     /// Done, and something is as the caller asked to be told by the exit code.
     Alert = 4,
-    /// The file system or directory that should hold the lake is not there.
+    /// The file system or directory that should hold the lake is not there, or is no directory.
     MissingLake = 72,
     /// There is no room, for bytes or for files.
     NoRoom = 73,
@@ -101,7 +101,9 @@ fn code(error: &anyhow::Error) -> Exit {
 fn code_of_lake(error: &RepositoryError) -> Exit {
     match error {
         RepositoryError::Locked { .. } => Exit::TryAgain,
-        RepositoryError::MissingParent { .. } | RepositoryError::NotMounted { .. } => Exit::MissingLake,
+        RepositoryError::MissingParent { .. }
+        | RepositoryError::NotMounted { .. }
+        | RepositoryError::NotADirectory { .. } => Exit::MissingLake,
         RepositoryError::NoSpace { .. } | RepositoryError::NoInode { .. } => Exit::NoRoom,
         RepositoryError::ReadOnly { .. } => Exit::DiskFault,
         RepositoryError::Io { source, .. } if is_disk_fault(source) => Exit::DiskFault,
@@ -148,7 +150,7 @@ mod tests {
             (RepositoryError::ReadOnly { path: path.clone() }, Exit::DiskFault),
             (RepositoryError::Permission { path: path.clone() }, Exit::NoPermission),
             (RepositoryError::Locked { what: "the rollup".into(), holder: None }, Exit::TryAgain),
-            (RepositoryError::NotADirectory { path: path.clone() }, Exit::Failed),
+            (RepositoryError::NotADirectory { path: path.clone() }, Exit::MissingLake),
             (io(io::ErrorKind::TimedOut.into()), Exit::Failed),
             #[cfg(unix)]
             (io(rustix::io::Errno::IO.into()), Exit::DiskFault),

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use chrono::{DateTime, Utc};
 use telemetry_provider::Mount;
 use telemetry_repository::{Holder, Lake, RepositoryError};
@@ -17,17 +16,14 @@ impl Loaded {
     /// lake that the user named must exist, since a missing one may be an unmounted disk. Where nothing
     /// of a lake is there yet, what `/etc/fstab` wants mounted there must be.
     pub fn open_lake(&self) -> anyhow::Result<Lake> {
-        if self.origin("lake") == Origin::Default
-            && let Some(parent) = self.config.lake.parent()
-        {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("cannot make {} for the lake ({HINT})", parent.display()))?;
-        }
         let lake = Lake::new(&self.config.lake);
-        match missing_mount(lake.root()) {
-            Some(path) => Err(with_lake_hint(RepositoryError::NotMounted { path })),
-            None => Ok(lake),
+        if let Some(path) = missing_mount(lake.root()) {
+            return Err(with_lake_hint(RepositoryError::NotMounted { path }));
         }
+        if self.origin("lake") == Origin::Default {
+            lake.make_parents().map_err(with_lake_hint)?;
+        }
+        Ok(lake)
     }
 
     /// The configured identifier of this host, else one made from the host name.

@@ -5,6 +5,10 @@ use std::path::Path;
 use telemetry_provider::Mount;
 use telemetry_repository::{Lake, RepositoryError};
 
+/// For a lake that cannot be where it is to be.
+const ANOTHER_LAKE: &str = "start it with --lake DIR, and a directory of your own; \
+                            export TELEMETRY_LAKE=DIR says so for all programs";
+
 /// What to do about an error of the lake in that directory, as commands to type; `None` where there is
 /// nothing to say that the error does not say.
 pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
@@ -18,11 +22,12 @@ pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
         RepositoryError::Permission { .. } if Lake::new(&lake).has_own_directory() => {
             format!("sudo chown --recursive {}:{} {lake_word}", user_id(), group_id())
         }
-        // Whose owner had better not change.
-        RepositoryError::Permission { .. } if lake.exists() => return None,
+        // Whose owner had better not change; or there is something else in its place.
+        RepositoryError::Permission { .. } if lake.exists() => ANOTHER_LAKE.to_owned(),
+        RepositoryError::NotADirectory { .. } => ANOTHER_LAKE.to_owned(),
         RepositoryError::Permission { .. } => {
             let (user, group) = (user_id(), group_id());
-            format!("sudo install --directory --owner {user} --group {group} {lake_word}")
+            format!("sudo install --directory --owner {user} --group {group} {lake_word}; or {ANOTHER_LAKE}")
         }
         RepositoryError::ReadOnly { .. } => {
             format!("sudo dmesg | grep -i remount; sudo mount -o remount,rw {}", point())
@@ -94,7 +99,7 @@ mod tests {
         std::fs::create_dir(directory.path().join("silver")).expect("it can be made");
         assert!(advises_chown(remedy()));
         std::fs::create_dir(directory.path().join("passwd")).expect("it can be made");
-        assert_eq!(remedy(), None);
+        assert_eq!(remedy().as_deref(), Some(ANOTHER_LAKE));
     }
 
     #[test]

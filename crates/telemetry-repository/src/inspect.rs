@@ -79,6 +79,19 @@ impl Lake {
         }
     }
 
+    /// Whether [`Self::make_parents`] would succeed; makes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::make_parents`].
+    pub fn probe_parents(&self) -> Result<(), RepositoryError> {
+        let there = self.root().ancestors().skip(1).find(|path| path.exists());
+        match there {
+            Some(path) if path.is_dir() => access(path).at("write to", path),
+            Some(path) => Err(RepositoryError::NotADirectory { path: path.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// The directories and locks that collector and rollup of this host write to, and this user may
     /// not; empty where that cannot be asked (Windows).
     pub fn not_writable(&self, host: &HostId) -> Vec<PathBuf> {
@@ -304,6 +317,17 @@ mod tests {
         assert!(matches!(lake.probe(), Err(RepositoryError::NotADirectory { .. })));
         let deep = Lake::new(directory.path().join("no/such/lake"));
         assert!(matches!(deep.probe(), Err(RepositoryError::MissingParent { .. })));
+        deep.probe_parents().unwrap();
+        assert!(!directory.path().join("no").exists());
+        deep.make_parents().unwrap();
+        assert_eq!(deep.probe().unwrap(), Probe::NotYet);
+        let below_a_file = Lake::new(lake.root().join("no/such/lake"));
+        for result in [below_a_file.probe_parents(), below_a_file.make_parents()] {
+            assert!(
+                matches!(&result, Err(RepositoryError::NotADirectory { path }) if path == lake.root()),
+                "{result:?}"
+            );
+        }
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem] {
             let system = Arc::new(Faulty::failing_at(1, kind));
             let lake = Lake::with_file_system(directory.path(), system);

@@ -1,6 +1,7 @@
 //! A lake: one directory, the datasets in it, and what lies beside them.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +45,20 @@ impl Lake {
     /// The lake's directory, absolute.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Makes the directories above the lake, for one whose place nobody has named. Above one that was
+    /// named, a missing directory may be a disk that is not mounted.
+    ///
+    /// # Errors
+    /// As if the lake itself could not be made: [`RepositoryError::Permission`],
+    /// [`RepositoryError::ReadOnly`], [`RepositoryError::NotADirectory`] and the like.
+    pub fn make_parents(&self) -> Result<(), RepositoryError> {
+        let Some(parent) = self.root.parent() else { return Ok(()) };
+        match std::fs::create_dir_all(parent) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(RepositoryError::io("create", nearest(parent, &error), error)),
+        }
     }
 
     /// Whether the directory is there and holds nothing but what belongs to a lake; false also where it
@@ -172,4 +187,11 @@ impl Lake {
     pub(crate) fn state_directory(&self, owner: &str) -> PathBuf {
         self.root.join(STATE).join(owner)
     }
+}
+
+/// What an error of making a directory is about: where there is something in the way, that.
+fn nearest<'a>(directory: &'a Path, error: &io::Error) -> &'a Path {
+    let is_in_the_way = matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists);
+    let there = directory.ancestors().find(|path| path.exists());
+    there.filter(|_| is_in_the_way).unwrap_or(directory)
 }

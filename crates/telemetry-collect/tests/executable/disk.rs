@@ -136,3 +136,42 @@ fn a_lake_of_another_user() {
     let help = got.stderr.lines().find(|line| line.starts_with(&help)).expect(&got.stderr);
     assert!(help.ends_with(&lake), "{help}");
 }
+
+/// As a service without a home, or with a home that is not its own.
+#[test]
+fn a_default_lake_that_cannot_be_made() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65_534;
+
+    let world = World::new();
+    std::fs::create_dir(world.path("foreign")).unwrap();
+    std::fs::write(world.path("file"), "").unwrap();
+    std::fs::set_permissions(world.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(world.path("foreign"), PermissionsExt::from_mode(0o555)).unwrap();
+    let lake = world.path("foreign/.local/share/telemetry").display().to_string();
+    for (home, code, error, help) in [
+        ("foreign", NO_PERMISSION, "permission denied for ", format!("{lake}; or start it with --lake DIR")),
+        ("file", MISSING_LAKE, "/file is not a directory", "help: start it with --lake DIR".to_owned()),
+    ] {
+        let mut command = world.command(&[]);
+        command.env("HOME", world.path(home));
+        for variable in ["TELEMETRY_LAKE", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env_remove(variable);
+        }
+        // The superuser may write everywhere, and has another default.
+        if world.path("").metadata().unwrap().uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let got = ended(command.output().unwrap());
+        assert_eq!(got.code, code, "{}", got.stderr);
+        let lines: Vec<&str> = got.stderr.lines().collect();
+        let [told, mends] = &lines[..] else { panic!("{}", got.stderr) };
+        assert!(
+            told.starts_with("telemetry-collect: error: cannot use the lake") && told.contains(error),
+            "{told}"
+        );
+        assert!(mends.starts_with("telemetry-collect: help: ") && mends.contains(&help), "{mends}");
+        assert_eq!(std::fs::read_dir(world.path("foreign")).unwrap().count(), 0);
+    }
+}

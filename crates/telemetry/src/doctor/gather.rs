@@ -38,6 +38,7 @@ pub(super) fn facts(
     let config = &loaded.config;
     let host = loaded.host_id()?;
     let lake = Lake::new(&config.lake);
+    let is_default = loaded.origin("lake") == Origin::Default;
     let gold = lake.store(&HOST_METRICS_ROLLUP, dataset_name(config.rollup_interval_minutes));
     let settings = ProviderSettings { config: config.providers(), ..ProviderSettings::default() };
     let root = lake.root().to_owned();
@@ -46,7 +47,7 @@ pub(super) fn facts(
     let of_machine = asked("machine", move || Inspection::of(&settings));
     let of_lake = {
         let host = host.clone();
-        asked("lake", move || (true_mount(&lake), lake_facts(&lake, &gold, &host, now)))
+        asked("lake", move || (true_mount(&lake), lake_facts((&lake, is_default), &gold, &host, now)))
     };
     let rest = || until.saturating_duration_since(Instant::now());
     let (lake, machine) = (of_lake.recv_timeout(rest()).ok(), of_machine.recv_timeout(rest()).ok());
@@ -55,7 +56,7 @@ pub(super) fn facts(
         is_enabled: config.enabled,
         sample_interval_seconds: config.sample_interval_seconds,
         publish_interval_minutes: config.collect.publish_interval_minutes,
-        is_default_lake: loaded.origin("lake") == Origin::Default,
+        is_default_lake: is_default,
         flags: flags(common),
         settings: settings.collect(),
     };
@@ -105,7 +106,12 @@ impl Unreadable {
     }
 }
 
-fn lake_facts(lake: &Lake, gold: &DatasetStore, host: &HostId, now: DateTime<Utc>) -> LakeFacts {
+fn lake_facts(
+    (lake, is_default): (&Lake, bool),
+    gold: &DatasetStore,
+    host: &HostId,
+    now: DateTime<Utc>,
+) -> LakeFacts {
     let mut unreadable = Unreadable::default();
     let silver = lake.host_metrics().store().clone();
     let samples = unreadable.note(recent(&silver));
@@ -121,6 +127,7 @@ fn lake_facts(lake: &Lake, gold: &DatasetStore, host: &HostId, now: DateTime<Utc
         has_own_directory: lake.has_own_directory(),
         probe: match missing_mount(lake.root()) {
             Some(path) => Err(RepositoryError::NotMounted { path }),
+            None if is_default => lake.probe_parents().and_then(|()| lake.probe()),
             None => lake.probe(),
         },
         not_writable: lake.not_writable(host),
