@@ -44,9 +44,10 @@ pub fn isolate(command: &mut Command, home: &Path, lake: &Path) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TELEMETRY_")) {
         command.env_remove(name);
     }
-    for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+    for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "APPDATA"] {
         command.env(variable, home);
     }
+    command.env("ProgramData", home.join("ProgramData"));
     command.env("TELEMETRY_LAKE", lake);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }

@@ -16,6 +16,8 @@ use crate::support::{Ended, World, ended};
 
 pub(crate) const INTERVAL: &str = "TELEMETRY__COLLECT__PUBLISH_INTERVAL_MINUTES";
 const DURABILITY: &str = "TELEMETRY__COLLECT__DURABILITY";
+/// A publication of so many files takes long enough to be killed in, also where no directory is synced.
+const DATES: i64 = 4;
 /// A run of cron, but shorter.
 const MINUTE: [&str; 4] = ["--samples", "2", "--interval", "1s"];
 
@@ -28,37 +30,53 @@ impl World {
         Lake::new(self.lake()).open_spool(&HostId::parse("pi").unwrap()).unwrap()
     }
 
-    /// Returns when anything below a directory of the lake has come or gone, or after two seconds.
-    fn wait_for_change(&self, directory: &str) {
-        let directory = self.lake().join(directory);
-        let before = entries(&directory);
+    /// All names below a directory of the lake.
+    fn entries(&self, directory: &str) -> Vec<OsString> {
+        entries(&self.lake().join(directory))
+    }
+
+    /// Returns when these are no longer the names below the directory, or after two seconds.
+    fn wait_for_change(&self, directory: &str, before: &[OsString]) {
         let begun = Instant::now();
-        while entries(&directory) == before && begun.elapsed() < Duration::from_secs(2) {
+        while self.entries(directory) == before && begun.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_micros(100));
         }
     }
 
-    /// Samples of the hour before the last one, as an earlier run left them.
+    /// A sample of the hour before the last one, as an earlier run left it.
     fn seed(&self, millisecond: i64) -> DateTime<Utc> {
+        self.seed_dates(millisecond, 1)[0]
+    }
+
+    /// Samples of that hour of so many dates, one each.
+    fn seed_dates(&self, millisecond: i64, dates: i64) -> Vec<DateTime<Utc>> {
         let before = Utc::now() - TimeDelta::hours(2);
-        let as_of = DateTime::from_timestamp(before.timestamp().div_euclid(3600) * 3600, 0).unwrap();
-        let as_of = as_of + TimeDelta::milliseconds(millisecond);
-        let cell = |name| match name {
-            names::as_of => Value::TimestampUs(as_of.timestamp_micros()),
-            names::host_id => Value::String("pi".into()),
-            _ => Value::Null,
+        let hour = DateTime::from_timestamp(before.timestamp().div_euclid(3600) * 3600, 0).unwrap();
+        let last = hour + TimeDelta::milliseconds(millisecond);
+        let times: Vec<_> = (0..dates).rev().map(|day| last - TimeDelta::days(day)).collect();
+        let sample = |as_of: &DateTime<Utc>| {
+            let cell = |name| match name {
+                names::as_of => Value::TimestampUs(as_of.timestamp_micros()),
+                names::host_id => Value::String("pi".into()),
+                _ => Value::Null,
+            };
+            let cells: Vec<_> = HOST_METRICS.columns.iter().map(|column| cell(column.name)).collect();
+            HostMetricsSample::from_values(&cells).unwrap()
         };
-        let cells: Vec<_> = HOST_METRICS.columns.iter().map(|column| cell(column.name)).collect();
-        let sample = HostMetricsSample::from_values(&cells).unwrap();
-        self.spool().append(&mut [sample], None, true).unwrap();
-        as_of
+        let mut samples: Vec<_> = times.iter().map(sample).collect();
+        self.spool().append(&mut samples, None, true).unwrap();
+        times
     }
 }
 
-/// All names below a directory.
 fn entries(directory: &Path) -> Vec<OsString> {
     let Ok(names) = std::fs::read_dir(directory) else { return Vec::new() };
-    let below = |entry: DirEntry| [vec![entry.file_name()], entries(&entry.path())].concat();
+    let below = |entry: DirEntry| {
+        // Asking every file for its entries would take longer than a publication.
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let below = if is_directory { entries(&entry.path()) } else { Vec::new() };
+        [vec![entry.file_name()], below].concat()
+    };
     names.flatten().flat_map(below).collect()
 }
 
@@ -152,15 +170,18 @@ fn kill(arguments: &[&str], times: u64) {
     let mut acknowledged: BTreeMap<String, String> = BTreeMap::new();
     let mut unfinished = 0;
     for n in 0..times {
-        let seeded = world.seed(n.cast_signed());
-        acknowledged.insert(serde_json::to_string(&seeded).unwrap(), "seed".to_owned());
+        let seeded = world.seed_dates(n.cast_signed(), DATES);
+        let seeded = seeded.iter().map(|as_of| (serde_json::to_string(as_of).unwrap(), "seed".to_owned()));
+        acknowledged.extend(seeded);
+        let [staging, silver] = [".staging", "silver/ops_host_metrics"];
+        let before = [staging, silver].map(|directory| world.entries(directory));
         let mut run =
             world.command(&arguments).env(INTERVAL, "60").env(DURABILITY, "sample").spawn().unwrap();
         match n % 4 {
             0 => std::thread::sleep(Duration::from_millis(random.below(1_500))),
             1 => std::thread::sleep(Duration::from_millis(random.below(150))),
-            2 => world.wait_for_change(".staging"),
-            _ => world.wait_for_change("silver/ops_host_metrics"),
+            2 => world.wait_for_change(staging, &before[0]),
+            _ => world.wait_for_change(silver, &before[1]),
         }
         run.kill().unwrap();
         let mut printed = String::new();
@@ -190,7 +211,7 @@ fn kill(arguments: &[&str], times: u64) {
         let found = stored.get(as_of);
         assert!(found.is_some_and(|found| row == "seed" || found == row), "{as_of} is not as acknowledged");
     }
-    assert!(acknowledged.len() as u64 > times, "no run came as far as a sample");
+    assert!(acknowledged.len() as u64 > DATES.unsigned_abs() * times, "no run came as far as a sample");
     assert!(10 * unfinished >= times, "only {unfinished} kills came within a publication");
 }
 
