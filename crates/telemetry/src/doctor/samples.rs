@@ -11,6 +11,8 @@ const GAPS: &str = "gaps";
 const SCHEDULE: &str = "schedule";
 /// A clock that two machines disagree about.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(2);
+const LOOK_AT_CLOCK: &str =
+    if cfg!(windows) { "w32tm /query /status" } else { "date --utc; timedatectl status" };
 /// Fewer samples than this share are no accident.
 const LEAST_COVERAGE: f64 = 0.8;
 
@@ -57,7 +59,7 @@ fn last(facts: &Facts, samples: &SampleFacts, rhythm: &Rhythm) -> Finding {
     let at = last.to_rfc3339_opts(SecondsFormat::Secs, true);
     if age < -TOLERANCE {
         let text = format!("the last sample of {host} is {} ahead of the clock ({at})", span(age));
-        return Finding::problem(SAMPLES, text, "date --utc; timedatectl status");
+        return Finding::problem(SAMPLES, text, LOOK_AT_CLOCK);
     }
     let text = format!("the last sample of {host} is {} old ({at})", span(age.max(TimeDelta::zero())));
     if age > rhythm.overdue { Finding::problem(SAMPLES, text, look) } else { Finding::ok(SAMPLES, text) }
@@ -91,9 +93,15 @@ fn gaps(facts: &Facts, rhythm: &Rhythm) -> Finding {
     if restarts == rhythm.gaps.len() {
         return Finding::note(GAPS, text);
     }
-    let remedy =
-        format!("journalctl --since '{}' -u telemetry-collect -u cron", longest.from.format("%F %T UTC"));
-    Finding::warning(GAPS, text, remedy)
+    Finding::warning(GAPS, text, look_at_runs(longest))
+}
+
+/// What the scheduler knows of the runs that are missing.
+fn look_at_runs(gap: &Gap) -> String {
+    if cfg!(windows) {
+        return "schtasks /query /tn telemetry-collect /v /fo list".to_owned();
+    }
+    format!("journalctl --since '{}' -u telemetry-collect -u cron", gap.from.format("%F %T UTC"))
 }
 
 fn schedule(facts: &Facts, rhythm: &Rhythm) -> Option<Finding> {

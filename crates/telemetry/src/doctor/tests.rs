@@ -22,6 +22,8 @@ use super::finding::{Finding, Level};
 const SCHEDULE: &str = if cfg!(windows) { "schtasks" } else { "systemctl list-timers" };
 const SYNCHRONISE: &str = if cfg!(windows) { "w32tm" } else { "timedatectl" };
 const CLOCK: &str = if cfg!(windows) { "w32tm" } else { "chronyc" };
+const RUNS: &str =
+    if cfg!(windows) { "schtasks /query" } else { "journalctl --since '2026-11-22 11:20:50 UTC'" };
 
 /// What is expected: check, level, a part of the text, a part of the remedy.
 type Expected = (&'static str, Level, &'static str, &'static str);
@@ -351,12 +353,7 @@ fn samples_are_missed() {
                     run.first < now() - TimeDelta::minutes(40) || run.first > now() - TimeDelta::minutes(9)
                 })
             },
-            (
-                "gaps",
-                Warning,
-                "one gap in the last day: 31m 10s from 2026-11-22T11:20:50Z",
-                "journalctl --since '2026-11-22 11:20:50 UTC'",
-            ),
+            ("gaps", Warning, "one gap in the last day: 31m 10s from 2026-11-22T11:20:50Z", RUNS),
         ),
         (
             |facts| {
