@@ -13,6 +13,7 @@ mod output;
 mod paths;
 mod remedy;
 mod retention;
+mod windows_remedy;
 
 pub use collect::{CollectSection, Durability};
 pub use config::{LogConfig, LogLevel, TelemetryConfig};
@@ -21,5 +22,6 @@ pub use flags::{CommonFlags, PrintFormat};
 pub use lake::{holder, missing_mount, with_lake_hint};
 pub use layers::{ConfigError, DEFAULT_TOML, Loaded, Origin, RUN_ID_VARIABLE};
 pub use output::{new_table, print_json, print_rows, print_text};
-pub use remedy::{quoted, remedy};
+pub use remedy::{SYSTEM_LOG, quoted, remedy};
 pub use retention::{CompactSection, Days, RetentionSection};
+pub use windows_remedy::{grant_rights, windows_remedy};

@@ -5,6 +5,14 @@ use std::path::Path;
 use telemetry_provider::Mount;
 use telemetry_repository::{Lake, RepositoryError};
 
+use crate::windows_remedy::windows_remedy;
+
+/// The command that shows what the system said lately, of disks for one.
+pub const SYSTEM_LOG: &str = if cfg!(windows) {
+    "wevtutil query-events System /count:20 /reversedirection:true /format:text"
+} else {
+    "sudo dmesg --level err,warn | tail"
+};
 /// For a lake that cannot be where it is to be.
 const ANOTHER_LAKE: &str = "start it with --lake DIR, and a directory of your own; \
                             export TELEMETRY_LAKE=DIR says so for all programs";
@@ -13,6 +21,9 @@ const ANOTHER_LAKE: &str = "start it with --lake DIR, and a directory of your ow
 /// nothing to say that the error does not say.
 pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
     let lake = std::path::absolute(lake).unwrap_or_else(|_| lake.to_owned());
+    if cfg!(windows) {
+        return windows_remedy(error, &lake, Lake::new(&lake).has_own_directory());
+    }
     let lake_word = quoted(&lake);
     let point = || {
         let there = lake.ancestors().find_map(|path| path.canonicalize().ok());
@@ -46,17 +57,20 @@ pub fn remedy(error: &RepositoryError, lake: &Path) -> Option<String> {
             format!("mount its file system, or mkdir --parents {}", quoted(path))
         }
         RepositoryError::NotMounted { path } => format!("sudo mount {}", quoted(path)),
-        RepositoryError::Io { .. } => "sudo dmesg --level err,warn | tail".to_owned(),
+        RepositoryError::Io { .. } => SYSTEM_LOG.to_owned(),
         _ => return None,
     })
 }
 
-/// A path as one word of a shell.
+/// A path as one word of a shell; on Windows of both that it has, and no path there has a double quote.
 pub fn quoted(text: impl AsRef<Path>) -> String {
     let text = text.as_ref().display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@,:".contains(c);
+    let others = if cfg!(windows) { r"\/._-+=:" } else { "/._-+=@,:" };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text
+    } else if cfg!(windows) {
+        format!("\"{text}\"")
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -94,19 +108,24 @@ mod tests {
             let error = RepositoryError::Permission { path: directory.path().join(".state") };
             remedy(&error, directory.path())
         };
-        let advises_chown = |remedy: Option<String>| remedy.is_some_and(|text| text.contains("chown"));
-        assert!(advises_chown(remedy()));
+        let command = if cfg!(windows) { "icacls" } else { "chown" };
+        let advises_it = |remedy: Option<String>| remedy.is_some_and(|text| text.contains(command));
+        assert!(advises_it(remedy()));
         std::fs::create_dir(directory.path().join("silver")).expect("it can be made");
-        assert!(advises_chown(remedy()));
+        assert!(advises_it(remedy()));
         std::fs::create_dir(directory.path().join("passwd")).expect("it can be made");
-        assert_eq!(remedy().as_deref(), Some(ANOTHER_LAKE));
+        let another = remedy().expect("there is something to do");
+        assert!(another.contains("--lake DIR") && !another.contains(command), "{another}");
     }
 
     #[test]
     fn a_shell_reads_a_path_as_one_word() {
-        for (path, word) in
-            [("/var/lib/telemetry", "/var/lib/telemetry"), ("/my lake", "'/my lake'"), ("it's", r"'it'\''s'")]
-        {
+        let cases = if cfg!(windows) {
+            [(r"C:\ProgramData\telemetry", r"C:\ProgramData\telemetry"), (r"D:\a b", r#""D:\a b""#)]
+        } else {
+            [("/my lake", "'/my lake'"), ("it's", r"'it'\''s'")]
+        };
+        for (path, word) in cases.into_iter().chain([("/var/lib/telemetry", "/var/lib/telemetry")]) {
             assert_eq!(quoted(path), word);
         }
     }

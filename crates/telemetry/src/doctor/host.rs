@@ -1,5 +1,6 @@
 //! What the machine can measure, and what stands in the way.
 
+use telemetry_app::SYSTEM_LOG;
 use telemetry_provider::{Device, Inspection, PiInspection, Throttle};
 use telemetry_schema::FIRST_MEASURED_US;
 
@@ -44,7 +45,7 @@ pub(super) fn configuration(facts: &Facts) -> Finding {
 pub(super) fn no_answer(facts: &Facts) -> Finding {
     let deadline = humantime::format_duration(facts.deadline);
     let text = format!("sensors and firmware have not answered in {deadline}");
-    Finding::warning(TEMPERATURE, text, "sudo dmesg --level err,warn | tail")
+    Finding::warning(TEMPERATURE, text, SYSTEM_LOG)
 }
 
 pub(super) fn findings(facts: &Facts, machine: &Inspection) -> Vec<Finding> {

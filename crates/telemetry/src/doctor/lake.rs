@@ -1,6 +1,6 @@
 //! Whether the lake can be written, and is whole.
 
-use telemetry_app::quoted;
+use telemetry_app::{SYSTEM_LOG, grant_rights, quoted, windows_remedy};
 use telemetry_repository::{Probe, Quarantined, RepositoryError};
 
 use super::facts::{Facts, LakeFacts, SchemaFacts};
@@ -14,6 +14,7 @@ const QUARANTINE: &str = "quarantine";
 const SCHEMA: &str = "schema";
 /// Of the reserve: below this the lake is about to be full.
 const LOW_FACTOR: u64 = 4;
+const LOOK_AT_RIGHTS: &str = if cfg!(windows) { "icacls" } else { "ls -ld" };
 const ANOTHER_LAKE: &str = "choose another lake with --lake DIR, TELEMETRY_LAKE or the key `lake`";
 
 /// The lake has not answered.
@@ -25,7 +26,7 @@ pub(super) fn no_answer(facts: &Facts) -> Finding {
             let point = quoted(&mount.point);
             Finding::problem(LAKE, text, format!("sudo umount --force --lazy {point} && sudo mount {point}"))
         }
-        None => Finding::problem(LAKE, text, "sudo dmesg --level err,warn | tail"),
+        None => Finding::problem(LAKE, text, SYSTEM_LOG),
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
         );
     }
     if lake.probe.is_ok() {
-        let look = format!("ls -ld {}", quoted(&facts.root));
+        let look = format!("{LOOK_AT_RIGHTS} {}", quoted(&facts.root));
         findings.extend(lake.unreadable.iter().map(|error| Finding::warning(LAKE, error, &look)));
     }
     findings.extend(space(facts, lake));
@@ -90,10 +91,18 @@ fn writable(facts: &Facts, lake: &LakeFacts) -> Finding {
 }
 
 fn take_over(facts: &Facts) -> String {
+    if cfg!(windows) {
+        return grant_rights(&facts.root);
+    }
     format!("sudo chown --recursive \"$(id -u):$(id -g)\" {}", quoted(&facts.root))
 }
 
 fn remedy(facts: &Facts, error: &RepositoryError) -> String {
+    if cfg!(windows) {
+        let has_own_directory = facts.lake.as_ref().is_some_and(|lake| lake.has_own_directory);
+        let remedy = windows_remedy(error, &facts.root, has_own_directory);
+        return remedy.unwrap_or_else(|| SYSTEM_LOG.to_owned());
+    }
     let point = facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point));
     match error {
         RepositoryError::Permission { path } if *path == facts.root || path.starts_with(&facts.root) => {
@@ -117,7 +126,7 @@ fn remedy(facts: &Facts, error: &RepositoryError) -> String {
             format!("mount its file system, or mkdir --parents {}", quoted(path))
         }
         RepositoryError::NotADirectory { .. } => ANOTHER_LAKE.to_owned(),
-        _ => "sudo dmesg --level err,warn | tail".to_owned(),
+        _ => SYSTEM_LOG.to_owned(),
     }
 }
 
@@ -138,10 +147,13 @@ fn place(facts: &Facts) -> Option<Finding> {
 }
 
 fn make_room(facts: &Facts) -> String {
+    let [compact, expire] =
+        ["telemetry-rollup compact", "telemetry-rollup expire"].map(|it| facts.command(it));
+    if cfg!(windows) {
+        return format!("{compact}; {expire}; then remove what else fills its volume");
+    }
     format!(
-        "{} && {}; sudo du --one-file-system --max-depth 2 {} | sort -n | tail",
-        facts.command("telemetry-rollup compact"),
-        facts.command("telemetry-rollup expire"),
+        "{compact} && {expire}; sudo du --one-file-system --max-depth 2 {} | sort -n | tail",
         facts.mount.as_ref().map_or_else(|| quoted(&facts.root), |mount| quoted(&mount.point))
     )
 }
@@ -186,7 +198,9 @@ fn quarantine(quarantined: &Quarantined) -> Finding {
     }
     let text = format!("{} damaged files ({}) were set aside", quarantined.files, size(quarantined.bytes));
     let directory = quoted(&quarantined.directory);
-    let remedy = format!("find {directory} -type f; restore them from a backup, or delete them there");
+    let look =
+        if cfg!(windows) { format!("tree /f {directory}") } else { format!("find {directory} -type f") };
+    let remedy = format!("{look}; restore them from a backup, or delete them there");
     Finding::warning(QUARANTINE, text, remedy)
 }
 

@@ -22,6 +22,10 @@ use super::finding::{Finding, Level};
 const SCHEDULE: &str = if cfg!(windows) { "schtasks" } else { "systemctl list-timers" };
 const SYNCHRONISE: &str = if cfg!(windows) { "w32tm" } else { "timedatectl" };
 const CLOCK: &str = if cfg!(windows) { "w32tm" } else { "chronyc" };
+const OWNER: &str = if cfg!(windows) { "icacls" } else { "chown" };
+const SYSTEM_LOG: &str = if cfg!(windows) { "wevtutil" } else { "dmesg" };
+const QUARANTINE: &str =
+    if cfg!(windows) { "tree /f /lake/.quarantine" } else { "find /lake/.quarantine -type f" };
 const RUNS: &str =
     if cfg!(windows) { "schtasks /query" } else { "journalctl --since '2026-11-22 11:20:50 UTC'" };
 
@@ -201,9 +205,34 @@ fn a_directory_that_is_no_lake_keeps_its_owner() {
     lake(&mut facts).has_own_directory = false;
     let findings = examine(&facts);
     let remedies: Vec<&str> = findings.iter().filter_map(|finding| finding.remedy.as_deref()).collect();
-    assert!(!remedies.is_empty() && remedies.iter().all(|remedy| !remedy.contains("chown")), "{remedies:?}");
+    assert!(!remedies.is_empty() && remedies.iter().all(|remedy| !remedy.contains(OWNER)), "{remedies:?}");
 }
 
+#[cfg(windows)]
+#[test]
+fn a_lake_that_cannot_be_written_has_its_remedy() {
+    check(&[
+        (
+            |facts| lake(facts).probe = Err(RepositoryError::Permission { path: path() }),
+            ("lake", Problem, "permission denied for /lake", "icacls /lake /grant"),
+        ),
+        (
+            |facts| lake(facts).probe = Err(RepositoryError::NoSpace { path: path() }),
+            ("lake", Problem, "no space left", "telemetry-rollup expire --lake /lake"),
+        ),
+        (
+            |facts| lake(facts).not_writable = vec!["/lake/.state/pi".into()],
+            ("lake", Problem, "/lake/.state/pi", "icacls /lake /grant"),
+        ),
+        (
+            |facts| lake(facts).unreadable = vec!["cannot list /lake/silver".to_owned()],
+            ("lake", Warning, "cannot list /lake/silver", "icacls /lake"),
+        ),
+        (|facts| facts.lake = None, ("lake", Problem, "has not answered", SYSTEM_LOG)),
+    ]);
+}
+
+#[cfg(unix)]
 #[test]
 fn a_lake_that_cannot_be_written_has_its_remedy() {
     check(&[
@@ -254,7 +283,7 @@ fn a_lake_that_cannot_be_written_has_its_remedy() {
             },
             ("lake", Problem, "/lake on nfs4 has not answered in 10s", "sudo umount --force --lazy /mnt/nas"),
         ),
-        (|facts| facts.lake = None, ("lake", Problem, "has not answered", "dmesg")),
+        (|facts| facts.lake = None, ("lake", Problem, "has not answered", SYSTEM_LOG)),
     ]);
 }
 
@@ -308,7 +337,7 @@ fn what_lies_about_is_counted() {
         (|facts| lake(facts).orphans = Some(3), ("staging", Note, "3 unfinished files", "")),
         (
             |facts| lake(facts).quarantined = Some(quarantined(2, 2_048)),
-            ("quarantine", Warning, "2 damaged files (2.0 KiB)", "find /lake/.quarantine -type f"),
+            ("quarantine", Warning, "2 damaged files (2.0 KiB)", QUARANTINE),
         ),
         (
             |facts| lake(facts).schemas = vec![schema(Ok(Some(2)))],
@@ -515,7 +544,7 @@ fn the_machine_is_told() {
             ("kernel", Note, "control groups", "cgroup_enable=memory"),
         ),
         (|facts| machine(facts).has_pressure = Some(false), ("kernel", Note, "PSI", "psi=1")),
-        (|facts| facts.machine = None, ("temperature", Warning, "have not answered in 10s", "dmesg")),
+        (|facts| facts.machine = None, ("temperature", Warning, "have not answered in 10s", SYSTEM_LOG)),
     ]);
 }
 
