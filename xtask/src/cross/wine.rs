@@ -20,6 +20,10 @@ const PROGRAMS: &str = "xtask/real-parts/windows_programs.py";
 const COUNTERS: &str = include_str!("pdh.c");
 const NOT_RUN: &str = "Compiled for Windows, but not run: reading the performance counters, for which there is \
                        a stand-in under Wine, so the use of the processor in these tests is no measurement.";
+/// These are left out by `cfg`, where nobody would notice.
+const NOT_COMPILED: &str = "Not compiled for Windows, as only Unix has what they try: tests of faults, kills \
+                            and races under strace, of mounted file systems, of signals, of syncs of \
+                            directories that a power cut forgets, and of recorded /proc and /sys.";
 
 /// clippy and the tests of the crates, and the same rollup by this machine's build and by that for Windows.
 pub(super) fn test(build: &Build, setup: &Setup, suites: &mut Suites) -> Result<()> {
@@ -33,7 +37,7 @@ pub(super) fn test(build: &Build, setup: &Setup, suites: &mut Suites) -> Result<
     programs.env("XTASK_TEST_WINE", wine.runner());
     programs.env("XTASK_TEST_NATIVE_BIN_DIR", wine.target.join("debug"));
     suites.pytest(&mut programs)?;
-    println!("{NOT_RUN}");
+    println!("{NOT_RUN}\n{NOT_COMPILED}");
     Ok(())
 }
 
