@@ -4,7 +4,8 @@
 
 use std::time::Instant;
 
-use telemetry_alert_rules::{AlertState, BUILT_IN, Evaluation, HostTicks, Period, RuleSet, Settings};
+use telemetry_alert_rules::{AlertState, BUILT_IN, Period, RuleSet, Settings, evaluate};
+use telemetry_schema::HostBuckets;
 use telemetry_schema::host_metrics_rollup::names;
 use toml::Table;
 
@@ -25,23 +26,20 @@ fn main() {
     let settings = Settings { bucket_us: BUCKET_US, sample_interval_us: 10_000_000 };
     let rules = RuleSet::read(&[tables], settings).unwrap();
     let ends: Vec<i64> = (1..=BUCKETS as i64).map(|number| number * BUCKET_US).collect();
-    let coverage = vec![Some(1.0); BUCKETS];
     let columns: Vec<Vec<Option<f64>>> = rules
         .columns()
         .iter()
         .map(|name| (0..BUCKETS).map(|bucket| Some(value(name, bucket))).collect())
         .collect();
-    let columns: Vec<&[Option<f64>]> = columns.iter().map(Vec::as_slice).collect();
+    let coverage = vec![Some(1.0); BUCKETS];
+    let buckets = HostBuckets { last_samples_us: ends.clone(), ends_us: ends, coverage, columns };
     let hosts: Vec<String> = (0..HOSTS).map(|host| format!("host-{host:03}")).collect();
     let mut seconds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let begin = Instant::now();
-            let mut evaluation =
-                Evaluation::new(&rules, AlertState::default(), Period::until(ends[BUCKETS - 1], 0));
-            for host in &hosts {
-                evaluation.host(&HostTicks::new(host, &ends, &coverage, &ends, &columns).unwrap());
-            }
-            let (events, _) = evaluation.finish();
+            let period = Period::until(BUCKETS as i64 * BUCKET_US, 0);
+            let hosts = hosts.iter().map(|host| (host.as_str(), &buckets));
+            let (events, _) = evaluate(&rules, AlertState::default(), period, hosts).unwrap();
             assert!(!events.is_empty());
             begin.elapsed().as_secs_f64()
         })

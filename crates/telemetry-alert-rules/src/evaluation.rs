@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use telemetry_schema::MICROS_PER_DAY;
+use telemetry_schema::{HostBuckets, MICROS_PER_DAY};
 
 use crate::event::{Event, Reason};
 use crate::kind::Walk;
 use crate::machine::{Closing, Machine, RuleState, Scene};
 use crate::rule_set::RuleSet;
 use crate::state::{AlertState, HostState};
-use crate::ticks::HostTicks;
+use crate::ticks::{HostTicks, TicksError};
 
 /// How far back a run evaluates the buckets of a host that it does not know. What is older when it
 /// comes is history, and evaluated only on demand.
@@ -31,10 +31,39 @@ impl Period {
     pub fn until(horizon_us: i64, evaluated_at_us: i64) -> Self {
         Self { from_us: horizon_us - LOOK_BACK_US, horizon_us, evaluated_at_us }
     }
+
+    /// What a run at that time evaluates, where a bucket is final `grace_us` (microseconds) after its
+    /// end.
+    pub fn of_run(rules: &RuleSet, now_us: i64, grace_us: i64) -> Self {
+        let ended_us = now_us - grace_us;
+        Self::until(ended_us - ended_us.rem_euclid(rules.bucket_us()), now_us)
+    }
+}
+
+/// Evaluates all rules over the final buckets of these hosts, each of which is there once, going on from a
+/// state; gives back what happened, in time order, and the state to go on from. Hosts that are not among
+/// them count as silent.
+///
+/// Buckets have the columns of [`RuleSet::columns`], in that order. Those that were evaluated before may be
+/// among them: rules that look back need those of [`RuleSet::lookback_us`] before the first new one.
+///
+/// # Errors
+/// [`TicksError`] if the buckets of a host have lists of different lengths, or are not in time order.
+pub fn evaluate<'h>(
+    rules: &RuleSet,
+    state: AlertState,
+    period: Period,
+    hosts: impl IntoIterator<Item = (&'h str, &'h HostBuckets)>,
+) -> Result<(Vec<Event>, AlertState), TicksError> {
+    let mut evaluation = Evaluation::new(rules, state, period);
+    for (host_id, buckets) in hosts {
+        evaluation.host(&HostTicks::new(host_id, buckets)?);
+    }
+    Ok(evaluation.finish())
 }
 
 /// An evaluation at work. Each host is given once, in any order.
-pub struct Evaluation<'a> {
+struct Evaluation<'a> {
     rules: &'a RuleSet,
     period: Period,
     /// The horizon of the evaluation before.
@@ -46,15 +75,14 @@ pub struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Goes on from a state.
-    pub fn new(rules: &'a RuleSet, state: AlertState, period: Period) -> Self {
+    fn new(rules: &'a RuleSet, state: AlertState, period: Period) -> Self {
         let done_us = state.horizon_us;
         let period = Period { horizon_us: period.horizon_us.max(done_us), ..period };
         Self { rules, period, done_us, before: state.hosts, after: BTreeMap::new(), events: Vec::new() }
     }
 
     /// Evaluates all rules on a host.
-    pub fn host(&mut self, ticks: &HostTicks<'_>) {
+    fn host(&mut self, ticks: &HostTicks<'_>) {
         let known = self.before.remove(ticks.host_id);
         let done_us = known.as_ref().map_or(self.period.from_us.max(i64::MIN + 1), |host| host.done_us);
         let first = ticks.after(done_us);
@@ -101,7 +129,7 @@ impl<'a> Evaluation<'a> {
 
     /// Evaluates the hosts that were not given, as there is nothing new of them, and gives back what
     /// happened, in time order, and the state to go on from.
-    pub fn finish(mut self) -> (Vec<Event>, AlertState) {
+    fn finish(mut self) -> (Vec<Event>, AlertState) {
         for host_id in self.before.keys().cloned().collect::<Vec<_>>() {
             self.host(&HostTicks::none(&host_id));
         }

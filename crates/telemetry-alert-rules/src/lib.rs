@@ -1,8 +1,8 @@
 //! Decides alerts: rollups of hosts in, event rows of `ops_host_alerts` out, no I/O and no clock.
 //!
-//! A [`RuleSet`] is read from the `[[alert]]` tables of a configuration, over the built-in rules. An
-//! [`Evaluation`] takes the final buckets of each host ([`HostTicks`]) up to a horizon, walks one state
-//! machine a rule and host over them, and gives back [`Event`]s and the [`AlertState`] to go on from.
+//! A [`RuleSet`] is read from the `[[alert]]` tables of a configuration, over the built-in rules. [`evaluate`]
+//! takes the final buckets of each host up to a horizon, walks one state machine a rule and host over
+//! them, and gives back [`Event`]s and the [`AlertState`] to go on from.
 //! Evaluating in one run or after every bucket gives the same events, and their identifiers are hashes
 //! of what they are about, so a second run adds nothing.
 //!
@@ -34,10 +34,10 @@ mod state;
 mod ticks;
 
 pub use error::RuleError;
-pub use evaluation::{Evaluation, LOOK_BACK_US, Period};
+pub use evaluation::{LOOK_BACK_US, Period, evaluate};
 pub use event::{Context, Event, EventError, EventState, Reason, Severity};
 pub use history::{Alert, alerts, revised};
 pub use rule::Rule;
 pub use rule_set::{BUILT_IN, RuleSet, Settings};
 pub use state::AlertState;
-pub use ticks::{HostTicks, TicksError};
+pub use ticks::TicksError;

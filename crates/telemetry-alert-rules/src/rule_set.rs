@@ -26,6 +26,16 @@ pub struct Settings {
     pub sample_interval_us: i64,
 }
 
+impl Settings {
+    /// Of buckets that are so many minutes wide, and samples that are so many seconds apart.
+    pub fn new(interval_minutes: u32, sample_interval_seconds: u32) -> Self {
+        Self {
+            bucket_us: i64::from(interval_minutes) * 60 * MICROS_PER_SECOND,
+            sample_interval_us: i64::from(sample_interval_seconds) * MICROS_PER_SECOND,
+        }
+    }
+}
+
 /// The rules of an evaluation.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
@@ -35,6 +45,14 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// The built-in rules as they are.
+    ///
+    /// # Errors
+    /// [`RuleError`] if one cannot be used with these settings.
+    pub fn built_in(settings: Settings) -> Result<Self, RuleError> {
+        Self::read(&[], settings)
+    }
+
     /// The built-in rules, and over them the `[[alert]]` tables of one configuration file after the
     /// other: keys of a table with a known id replace those before, another id is a further rule.
     ///
@@ -59,7 +77,7 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The Gold columns that [`crate::HostTicks`] must have, in their order.
+    /// The Gold columns that [`crate::evaluate`] must be given, in their order.
     pub fn columns(&self) -> &[&'static str] {
         &self.columns.0
     }

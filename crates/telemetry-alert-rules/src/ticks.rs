@@ -1,17 +1,16 @@
 //! The final buckets of one host, as columns.
 
+use telemetry_schema::HostBuckets;
 use thiserror::Error;
 
-/// The final buckets of one host in time order, one entry of each slice a bucket. Buckets that were
-/// evaluated before may be among them: rules that look back need those of [`crate::RuleSet::lookback_us`]
-/// before the first new one.
+/// The final buckets of one host in time order, one entry of each slice a bucket.
 #[derive(Debug, Clone, Copy)]
-pub struct HostTicks<'a> {
+pub(crate) struct HostTicks<'a> {
     pub(crate) host_id: &'a str,
     pub(crate) ends_us: &'a [i64],
     pub(crate) coverage: &'a [Option<f64>],
     pub(crate) last_samples_us: &'a [i64],
-    pub(crate) columns: &'a [&'a [Option<f64>]],
+    pub(crate) columns: &'a [Vec<Option<f64>>],
 }
 
 /// Slices that do not fit together.
@@ -36,15 +35,9 @@ pub enum TicksError {
 }
 
 impl<'a> HostTicks<'a> {
-    /// `ends_us` and `last_samples_us` are microseconds since 1970: the end of each bucket and its last
-    /// sample; `columns` are those of [`crate::RuleSet::columns`], in that order.
-    pub fn new(
-        host_id: &'a str,
-        ends_us: &'a [i64],
-        coverage: &'a [Option<f64>],
-        last_samples_us: &'a [i64],
-        columns: &'a [&'a [Option<f64>]],
-    ) -> Result<Self, TicksError> {
+    /// `buckets` has the columns of [`crate::RuleSet::columns`], in that order.
+    pub(crate) fn new(host_id: &'a str, buckets: &'a HostBuckets) -> Result<Self, TicksError> {
+        let HostBuckets { ends_us, coverage, last_samples_us, columns } = buckets;
         let lengths =
             [("coverage".to_owned(), coverage.len()), ("last samples".to_owned(), last_samples_us.len())];
         let of_columns =

@@ -1,7 +1,6 @@
 //! The `[[alert]]` tables: the rules of each file over those of the files before it.
 
 use telemetry_alert_rules::{RuleSet, Settings};
-use telemetry_schema::MICROS_PER_SECOND;
 use toml::{Table, Value};
 
 use crate::TelemetryConfig;
@@ -38,10 +37,7 @@ impl AlertTables {
     /// The built-in rules with those of the files. An error belongs to the first file with which there
     /// is one.
     pub(crate) fn rules(&self, config: &TelemetryConfig) -> Result<RuleSet, ConfigError> {
-        let settings = Settings {
-            bucket_us: i64::from(config.rollup_interval_minutes) * 60 * MICROS_PER_SECOND,
-            sample_interval_us: i64::from(config.sample_interval_seconds) * MICROS_PER_SECOND,
-        };
+        let settings = Settings::new(config.rollup_interval_minutes, config.sample_interval_seconds);
         let mut files = Vec::new();
         for (origin, tables) in &self.0 {
             files.push(tables.clone());

@@ -51,6 +51,12 @@ impl Sampler {
         }
     }
 
+    /// Samples this machine with the default settings, on that schedule.
+    pub fn of_this_machine(host_id: HostId, sample_interval_seconds: u32) -> Self {
+        let stamp = Stamp { host_id, run_id: None, sample_interval_seconds };
+        Self::new(&ProviderSettings::default(), stamp, None)
+    }
+
     /// Uses providers that are already composed.
     pub fn from_composite(composite: CompositeProvider, stamp: Stamp) -> Self {
         Self {

@@ -18,6 +18,7 @@ mod expire;
 #[cfg(test)]
 mod faults;
 mod filesystem;
+mod final_buckets;
 mod footer;
 mod footer_shape;
 mod frame;
@@ -54,6 +55,7 @@ pub use compact::{Compacted, is_compact};
 pub use content_hash::ContentHasher;
 pub use error::RepositoryError;
 pub use filesystem::Space;
+pub use final_buckets::FinalBuckets;
 pub use footer::{Footer, keys};
 pub use frame::{data_type, empty_frame, frame_from_rows, rows_from_frame};
 pub use holder::Holder;

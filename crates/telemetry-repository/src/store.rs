@@ -24,6 +24,9 @@ use crate::publish::{Exclusion, Unsynced, stage_unsynced};
 use crate::replace::{StagedDate, replace};
 use crate::scan::{DataFile, Selection};
 
+/// How often files may go while they are read.
+const MOST_CHANGES: usize = 20;
+
 /// A dataset under its name in one lake.
 #[derive(Debug, Clone)]
 pub struct DatasetStore {
@@ -193,6 +196,22 @@ impl DatasetStore {
             stacked.map_err(|error| RepositoryError::damaged(&file.path, error.to_string()))?;
         }
         Ok(frame)
+    }
+
+    /// The rows of every file that can hold selected ones, a frame a file, as [`DatasetStore::read`]
+    /// reads it. Files that are merged or replaced meanwhile are looked for again.
+    ///
+    /// # Errors
+    /// As [`DatasetStore::read`]; where files do not stop going, that one is not found.
+    pub fn scan(&self, selection: &Selection, columns: &[&str]) -> Result<Vec<DataFrame>, RepositoryError> {
+        let mut changes = 0;
+        loop {
+            let files = self.files(selection)?;
+            match files.iter().map(|file| self.read(file, columns)).collect() {
+                Err(error) if error.is_not_found() && changes < MOST_CHANGES => changes += 1,
+                result => return result,
+            }
+        }
     }
 
     /// As [`DatasetStore::read`], one row group at a time.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use telemetry_alert_rules::{
-    Alert, AlertState, Evaluation, Event, LOOK_BACK_US, Period, RuleSet, alerts, revised,
+    Alert, AlertState, Event, LOOK_BACK_US, Period, RuleSet, alerts, evaluate, revised,
 };
 use telemetry_app::Exit;
 use telemetry_repository::{ALERT_STATE, DataFile, DatasetStore, Lake, RepositoryError};
@@ -54,7 +54,7 @@ impl<'a> Alerts<'a> {
 
     /// Evaluates what is new, and appends what happened.
     pub(crate) fn evaluate(&self) -> anyhow::Result<()> {
-        let period = Period::until(self.horizon_us(), self.now.timestamp_micros());
+        let period = self.period();
         let kept = self.load()?;
         // A run after a long pause goes on from where the last one stood.
         let since_us =
@@ -70,9 +70,7 @@ impl<'a> Alerts<'a> {
             return Ok(());
         }
         let ticks = self.new_ticks(&changed, &files, &kept.state, period)?;
-        let mut evaluation = Evaluation::new(self.rules, kept.state, period);
-        ticks.evaluate(&mut evaluation)?;
-        let (events, state) = evaluation.finish();
+        let (events, state) = evaluate(self.rules, kept.state, period, ticks.hosts())?;
         self.append_new(events)?;
         self.save(state, &files)
     }
@@ -93,7 +91,7 @@ impl<'a> Alerts<'a> {
     /// Evaluates everything from a date on again, and appends where the result differs.
     pub(crate) fn reevaluate(&self, from: NaiveDate) -> anyhow::Result<()> {
         let from_us = start_of(from).timestamp_micros();
-        let period = Period { from_us, ..Period::until(self.horizon_us(), self.now.timestamp_micros()) };
+        let period = Period { from_us, ..self.period() };
         let known = alerts(self.events(|_| true)?);
         let (events, state) = self.replay(&known, period)?;
         let changes = revised(&known, events, from_us, period.evaluated_at_us);
@@ -104,13 +102,12 @@ impl<'a> Alerts<'a> {
 
     /// What would have happened from one date to another (exclusive) if there had been no alert before.
     pub(crate) fn rehearse(&self, from_us: i64, to_us: i64) -> anyhow::Result<Vec<Event>> {
-        let horizon_us = to_us.min(self.horizon_us());
-        let period = Period { from_us, horizon_us, evaluated_at_us: self.now.timestamp_micros() };
+        let horizon_us = to_us.min(self.period().horizon_us);
+        let period = Period { from_us, horizon_us, ..self.period() };
         let files = gold_files(self.gold, from_us.saturating_sub(self.rules.lookback_us()))?;
         let dates = files.keys().copied().filter(|date| *date <= date_of(horizon_us)).collect();
-        let mut evaluation = Evaluation::new(self.rules, AlertState::before(from_us), period);
-        self.ticks(&files, &dates)?.evaluate(&mut evaluation)?;
-        Ok(evaluation.finish().0)
+        let ticks = self.ticks(&files, &dates)?;
+        Ok(evaluate(self.rules, AlertState::before(from_us), period, ticks.hosts())?.0)
     }
 
     /// Evaluates a period from what the rows say of its beginning; where there are none, nothing was
@@ -123,13 +120,9 @@ impl<'a> Alerts<'a> {
         let mut state = AlertState::before(begin_us);
         state.align(known);
         let warm_up = Period { from_us: begin_us, horizon_us: period.from_us, ..period };
-        let mut evaluation = Evaluation::new(self.rules, state, warm_up);
-        ticks.evaluate(&mut evaluation)?;
-        let (_, mut state) = evaluation.finish();
+        let (_, mut state) = evaluate(self.rules, state, warm_up, ticks.hosts())?;
         state.align(known);
-        let mut evaluation = Evaluation::new(self.rules, state, period);
-        ticks.evaluate(&mut evaluation)?;
-        Ok(evaluation.finish())
+        Ok(evaluate(self.rules, state, period, ticks.hosts())?)
     }
 
     /// The buckets of the changed dates, and of those before that the rules look back to.
@@ -152,9 +145,9 @@ impl<'a> Alerts<'a> {
 
     /// The final buckets of these dates. A damaged file is left out: the next build replaces it.
     fn ticks(&self, files: &GoldFiles, dates: &BTreeSet<NaiveDate>) -> anyhow::Result<Ticks> {
-        let mut ticks = Ticks::default();
+        let mut ticks = Ticks::new(self.rules);
         for (_, file) in files.iter().filter(|(date, _)| dates.contains(date)) {
-            match ticks.read(self.gold, file, self.rules) {
+            match ticks.read(self.gold, file) {
                 Err(error @ RepositoryError::Damaged { .. }) => {
                     tracing::error!(%error, "rollups left out of the alert rules");
                     self.is_incomplete.set(true);
@@ -165,10 +158,9 @@ impl<'a> Alerts<'a> {
         Ok(ticks)
     }
 
-    /// The end of the last bucket that is final now.
-    fn horizon_us(&self) -> i64 {
-        let ended_us = self.now.timestamp_micros() - GRACE_US;
-        ended_us - ended_us.rem_euclid(self.rules.bucket_us())
+    /// What a run evaluates now.
+    fn period(&self) -> Period {
+        Period::of_run(self.rules, self.now.timestamp_micros(), GRACE_US)
     }
 
     /// The events in the rows of some dates.

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use telemetry_app::{PrintFormat, new_table, print_json, print_rows, print_text};
-use telemetry_repository::{DatasetStore, rows_from_frame};
+use telemetry_repository::{DatasetStore, Selection, rows_from_frame};
 use telemetry_schema::{HostMetricsRollup, Row};
 
 use crate::args::DateRange;
@@ -94,8 +94,8 @@ pub(crate) fn rollups(gold: &DatasetStore, range: &DateRange, format: PrintForma
     let columns: Vec<&str> = HostMetricsRollup::DATASET.columns.iter().map(|column| column.name).collect();
     let mut rows: Vec<HostMetricsRollup> = Vec::new();
     for date in shown {
-        for file in gold.files_on(*date)? {
-            let frame = gold.read(&file, &columns).context("cannot show the rollups")?;
+        let frames = gold.scan(&Selection::on(*date), &columns).context("cannot show the rollups")?;
+        for frame in frames {
             rows.extend(rows_from_frame::<HostMetricsRollup>(&frame)?);
         }
     }

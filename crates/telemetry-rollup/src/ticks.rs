@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate};
-use telemetry_alert_rules::{Evaluation, HostTicks, RuleSet};
-use telemetry_repository::{DataFile, DatasetStore, RepositoryError, flags, instants_us, numbers, texts};
-use telemetry_schema::host_metrics_rollup::names;
+use telemetry_alert_rules::RuleSet;
+use telemetry_repository::{DataFile, DatasetStore, FinalBuckets, RepositoryError};
+use telemetry_schema::HostBuckets;
 
 /// Files of Gold, the standing one of each date.
 pub(crate) type GoldFiles = BTreeMap<NaiveDate, DataFile>;
@@ -28,82 +28,32 @@ pub(crate) fn date_of(instant_us: i64) -> NaiveDate {
     DateTime::from_timestamp_micros(instant_us).map_or(NaiveDate::MIN, |instant| instant.date_naive())
 }
 
-/// The buckets of one host: one entry of each list a bucket, in time order.
-#[derive(Debug, Default)]
-struct Buckets {
-    ends_us: Vec<i64>,
-    coverage: Vec<Option<f64>>,
-    last_samples_us: Vec<i64>,
-    columns: Vec<Vec<Option<f64>>>,
-}
-
 /// Buckets of some dates.
-#[derive(Debug, Default)]
-pub(crate) struct Ticks {
-    hosts: BTreeMap<String, Buckets>,
-}
+#[derive(Debug)]
+pub(crate) struct Ticks(FinalBuckets);
 
 impl Ticks {
+    /// None yet, of the columns that the rules need.
+    pub(crate) fn new(rules: &RuleSet) -> Self {
+        Self(FinalBuckets::new(rules.bucket_us(), rules.columns()))
+    }
+
     /// Reads the final buckets of one date; dates come in order.
-    pub(crate) fn read(
-        &mut self,
-        gold: &DatasetStore,
-        file: &DataFile,
-        rules: &RuleSet,
-    ) -> Result<(), RepositoryError> {
-        let keys = [names::host_id, names::bucket_start, names::is_final, names::coverage, names::last_as_of];
-        let mut wanted = keys.to_vec();
-        wanted.extend(rules.columns().iter().filter(|name| !keys.contains(name)));
-        let frame = gold.read(file, &wanted)?;
-        let hosts = texts(&frame, names::host_id)?;
-        let starts = instants_us(&frame, names::bucket_start)?;
-        let is_final = flags(&frame, names::is_final)?;
-        let last_samples = instants_us(&frame, names::last_as_of)?;
-        let coverage = numbers(&frame, names::coverage)?;
-        let columns =
-            rules.columns().iter().map(|name| numbers(&frame, name)).collect::<Result<Vec<_>, _>>()?;
-        let is_usable = |row: &usize| starts[*row].is_some() && is_final[*row] == Some(true);
-        // A file is sorted by host: what is of one is taken at once.
-        let mut rest = 0..hosts.len();
-        while let Some(first) = rest.next() {
-            let others = rest.clone().take_while(|row| hosts[*row] == hosts[first]).count();
-            let of_host = first..rest.start + others;
-            rest.start = of_host.end;
-            let Some(host) = hosts[first] else { continue };
-            let rows: Vec<usize> = of_host.filter(is_usable).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let new = || Buckets { columns: vec![Vec::new(); columns.len()], ..Buckets::default() };
-            let buckets = self.hosts.entry(host.to_owned()).or_insert_with(new);
-            let starts_us = || rows.iter().filter_map(|row| starts[*row]);
-            buckets.ends_us.extend(starts_us().map(|start_us| start_us + rules.bucket_us()));
-            buckets.coverage.extend(rows.iter().map(|row| coverage[*row]));
-            let last_samples = rows.iter().zip(starts_us()).map(|(row, us)| last_samples[*row].unwrap_or(us));
-            buckets.last_samples_us.extend(last_samples);
-            for (list, values) in buckets.columns.iter_mut().zip(&columns) {
-                list.extend(rows.iter().map(|row| values[*row]));
-            }
-        }
-        Ok(())
+    pub(crate) fn read(&mut self, gold: &DatasetStore, file: &DataFile) -> Result<(), RepositoryError> {
+        self.0.add(&gold.read(file, &self.0.needed_columns())?)
     }
 
     /// The end of the first bucket that is new, where each host is done up to some instant.
     pub(crate) fn first_new_us(&self, done_us: impl Fn(&str) -> i64) -> Option<i64> {
-        let first = |(host, buckets): (&String, &Buckets)| {
+        let first = |(host, buckets): (&str, &HostBuckets)| {
             let done_us = done_us(host);
             buckets.ends_us.iter().copied().find(|end_us| *end_us > done_us)
         };
-        self.hosts.iter().filter_map(first).min()
+        self.0.hosts().filter_map(first).min()
     }
 
-    /// Gives all of them to an evaluation.
-    pub(crate) fn evaluate(&self, evaluation: &mut Evaluation<'_>) -> anyhow::Result<()> {
-        for (host, buckets) in &self.hosts {
-            let columns: Vec<&[Option<f64>]> = buckets.columns.iter().map(Vec::as_slice).collect();
-            let Buckets { ends_us, coverage, last_samples_us, .. } = buckets;
-            evaluation.host(&HostTicks::new(host, ends_us, coverage, last_samples_us, &columns)?);
-        }
-        Ok(())
+    /// All of them, by host.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, &HostBuckets)> {
+        self.0.hosts()
     }
 }

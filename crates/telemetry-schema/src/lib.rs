@@ -10,6 +10,7 @@
 
 mod dataset;
 pub mod datasets;
+mod host_buckets;
 mod host_id;
 mod table;
 mod validate;
@@ -19,6 +20,7 @@ pub use dataset::{Column, ColumnType, Dataset, Formula, Kind, Layer, Presence, R
 pub use datasets::host_alerts::{self, HOST_ALERTS, HostAlert};
 pub use datasets::host_metrics::{self, HOST_METRICS, HostMetricsSample};
 pub use datasets::host_metrics_rollup::{self, HOST_METRICS_ROLLUP, HostMetricsRollup};
+pub use host_buckets::HostBuckets;
 pub use host_id::{HostId, HostIdError};
 pub use validate::{FIRST_MEASURED_US, Violation, missing_required, round_to_units, validate};
 pub use value::{Cell, Row, RowError, Value};

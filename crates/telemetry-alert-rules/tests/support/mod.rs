@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use telemetry_alert_rules::{AlertState, BUILT_IN, Evaluation, Event, HostTicks, Period, RuleSet};
+use telemetry_alert_rules::{AlertState, BUILT_IN, Event, Period, RuleSet};
+use telemetry_schema::HostBuckets;
 use toml::Table;
 
 /// One bucket of one host.
@@ -31,22 +32,25 @@ pub(crate) fn evaluate_period(
     buckets: &[Bucket],
     period: Period,
 ) -> Vec<Event> {
-    let mut evaluation = Evaluation::new(rules, state.clone(), period);
     let hosts: BTreeSet<&str> = buckets.iter().map(|bucket| bucket.host.as_str()).collect();
-    for host in hosts {
+    let of_host = |host| {
         let mut own: Vec<&Bucket> = buckets.iter().filter(|bucket| bucket.host == host).collect();
         own.sort_by_key(|bucket| bucket.end_us);
-        let ends: Vec<i64> = own.iter().map(|bucket| bucket.end_us).collect();
-        let coverage: Vec<Option<f64>> = own.iter().map(|bucket| bucket.coverage).collect();
-        let last_samples: Vec<i64> = own.iter().map(|bucket| bucket.last_sample_us).collect();
-        let values = |name: &str| -> Vec<Option<f64>> {
-            own.iter().map(|bucket| bucket.columns.get(name).copied().flatten()).collect()
-        };
-        let columns: Vec<Vec<Option<f64>>> = rules.columns().iter().map(|name| values(name)).collect();
-        let columns: Vec<&[Option<f64>]> = columns.iter().map(Vec::as_slice).collect();
-        evaluation.host(&HostTicks::new(host, &ends, &coverage, &last_samples, &columns).unwrap());
-    }
-    let (mut events, next) = evaluation.finish();
+        let value = |bucket: &Bucket, name: &str| bucket.columns.get(name).copied().flatten();
+        HostBuckets {
+            ends_us: own.iter().map(|bucket| bucket.end_us).collect(),
+            coverage: own.iter().map(|bucket| bucket.coverage).collect(),
+            last_samples_us: own.iter().map(|bucket| bucket.last_sample_us).collect(),
+            columns: rules
+                .columns()
+                .iter()
+                .map(|name| own.iter().map(|bucket| value(bucket, name)).collect())
+                .collect(),
+        }
+    };
+    let hosts: Vec<(&str, HostBuckets)> = hosts.into_iter().map(|host| (host, of_host(host))).collect();
+    let hosts = hosts.iter().map(|(host, buckets)| (*host, buckets));
+    let (mut events, next) = telemetry_alert_rules::evaluate(rules, state.clone(), period, hosts).unwrap();
     *state = next;
     // The time of the run is all that may differ.
     events.iter_mut().for_each(|event| event.evaluated_at_us = 0);

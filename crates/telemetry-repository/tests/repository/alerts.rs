@@ -1,5 +1,5 @@
-use telemetry_repository::{frame_from_rows, instants_us, numbers, texts};
-use telemetry_schema::{HOST_METRICS_ROLLUP, HostAlert, HostMetricsRollup, Row, Value};
+use telemetry_repository::{FinalBuckets, frame_from_rows, instants_us, numbers, texts};
+use telemetry_schema::{HOST_METRICS_ROLLUP, HostAlert, HostBuckets, HostMetricsRollup, Row, Value};
 
 use crate::samples::{instant, temporary_lake};
 
@@ -37,6 +37,43 @@ fn events_are_appended_by_date_and_read_again() {
     assert!(files.iter().all(|file| file.exists()) && again[0] != files[1]);
     assert_eq!(on("2026-11-21").len(), 2);
     assert_eq!(on("2026-11-22"), []);
+}
+
+#[test]
+fn final_buckets_come_by_host_and_in_time_order() {
+    let bucket = |host: &str, minute: i64, is_final: bool| {
+        let mut values = vec![Value::Null; HOST_METRICS_ROLLUP.columns.len()];
+        values[0] = Value::TimestampUs(minute * 60_000_000);
+        values[1] = Value::String(host.to_owned().into());
+        let mut row = HostMetricsRollup::from_values(&values).unwrap();
+        (row.is_final, row.coverage, row.cpu_pct_avg) = (Some(is_final), Some(0.5), Some(minute as f64));
+        row.last_as_of = (minute > 0).then(|| row.bucket_start + chrono::TimeDelta::seconds(9));
+        row
+    };
+    let mut buckets = FinalBuckets::new(300_000_000, &["cpu_pct_avg", "coverage"]);
+    let columns = buckets.needed_columns();
+    for rows in [
+        vec![bucket("nas", 0, true), bucket("nas", 5, false), bucket("pi", 5, true), bucket("pi", 10, true)],
+        vec![bucket("pi", 15, true), bucket("router", 15, false)],
+    ] {
+        buckets.add(&frame_from_rows(&rows).select(columns.clone()).unwrap()).unwrap();
+    }
+    let pi = HostBuckets {
+        ends_us: vec![600_000_000, 900_000_000, 1_200_000_000],
+        coverage: vec![Some(0.5); 3],
+        last_samples_us: vec![309_000_000, 609_000_000, 909_000_000],
+        columns: vec![vec![Some(5.0), Some(10.0), Some(15.0)], vec![Some(0.5); 3]],
+    };
+    let nas = HostBuckets {
+        ends_us: vec![300_000_000],
+        coverage: vec![Some(0.5)],
+        last_samples_us: vec![0],
+        columns: vec![vec![Some(0.0)], vec![Some(0.5)]],
+    };
+    assert_eq!(buckets.hosts().collect::<Vec<_>>(), [("nas", &nas), ("pi", &pi)]);
+    let frame = frame_from_rows(&[bucket("pi", 20, true)]);
+    let error = FinalBuckets::of(&frame, 300_000_000, &["cpu_pct"]).unwrap_err().to_string();
+    assert!(error.contains("cpu_pct"), "{error}");
 }
 
 #[test]

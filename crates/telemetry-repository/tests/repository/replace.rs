@@ -194,6 +194,34 @@ fn readers_see_the_old_or_the_new_rows() {
 }
 
 #[test]
+fn a_scan_looks_again_for_what_was_replaced_meanwhile() {
+    let (_keep, root) = temporary_lake();
+    let store = rollup(&root);
+    let date = day("2026-11-21");
+    let replace = |generation: u64| {
+        store.replace_date(date, &buckets(date, generation as usize), &name(date, generation), &[]).unwrap()
+    };
+    replace(1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (2..60).for_each(|generation| drop(replace(generation)));
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut last = 1;
+        while !done.load(Ordering::Relaxed) {
+            let frames = store.scan(&Selection::all(), &["host_id"]).unwrap();
+            let rows = frames.iter().map(DataFrame::height).sum();
+            assert!(rows >= last, "{rows} rows, {last} before");
+            last = rows;
+        }
+    });
+    let frames = store.scan(&Selection::on(date), &["host_id"]).unwrap();
+    assert_eq!(frames.iter().map(DataFrame::height).collect::<Vec<_>>(), [59]);
+    assert!(store.scan(&Selection::on(day("2026-11-20")), &["host_id"]).unwrap().is_empty());
+}
+
+#[test]
 fn every_type_of_a_dataset_has_a_polars_type() {
     for column in HOST_METRICS.columns.iter().chain(HOST_METRICS_ROLLUP.columns) {
         assert!(!data_type(column.ty).is_null());

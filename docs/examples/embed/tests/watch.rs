@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use telemetry_alert_rules::{Event, EventState};
-use telemetry_embed::Watch;
-use telemetry_provider::{ProviderSettings, Sampler, Stamp};
+use telemetry_embed::watch;
+use telemetry_provider::Sampler;
 use telemetry_repository::{Lake, Selection};
 use telemetry_schema::{HostId, HostMetricsSample};
 
@@ -18,9 +18,7 @@ const HOST: &str = "embedded";
 
 /// An hour of samples of this machine up to now, as if its processor had been that hot.
 fn samples(now: DateTime<Utc>, temperature_c: f64) -> Vec<HostMetricsSample> {
-    let stamp = Stamp { host_id: host(), run_id: None, sample_interval_seconds: 60 };
-    let mut sampler = Sampler::new(&ProviderSettings::default(), stamp, None);
-    let taken = sampler.sample(now);
+    let taken = Sampler::of_this_machine(host(), 60).sample(now);
     let minutes = (0..60).rev().map(TimeDelta::minutes);
     minutes
         .map(|ago| HostMetricsSample {
@@ -45,23 +43,34 @@ fn a_hot_processor_is_told_once() {
     let directory = tempfile::tempdir().unwrap();
     let lake = Lake::new(directory.path());
     let now = Utc::now();
-    lake.host_metrics().append(&samples(now, 90.0)).unwrap();
-    let mut watch = Watch::new(lake.clone(), host()).unwrap();
-    assert_eq!(hot(&watch.evaluate(now).unwrap()), [&EventState::Firing]);
-    assert!(watch.evaluate(now).unwrap().is_empty());
-    lake.host_metrics().append(&samples(now + TimeDelta::minutes(61), 40.0)).unwrap();
-    assert_eq!(hot(&watch.evaluate(now + TimeDelta::minutes(61)).unwrap()), [&EventState::Resolved]);
+    let later = now + TimeDelta::minutes(61);
+    // An hour of heat, the same instant again, and an hour without.
+    let hours = [(now, Some(90.0)), (now, None), (later, Some(40.0))].into_iter().map(|(at, heat)| {
+        let rows = heat.map(|heat| samples(at, heat)).unwrap_or_default();
+        lake.host_metrics().append(&rows).unwrap();
+        at
+    });
+    let mut told = Vec::new();
+    watch(&lake, host(), hours, |event| told.push(event)).unwrap();
+    assert_eq!(hot(&told), [&EventState::Firing, &EventState::Resolved]);
 }
 
 #[test]
-fn a_sample_is_a_row() {
+fn a_sample_is_a_row_and_no_final_bucket_yet() {
     let directory = tempfile::tempdir().unwrap();
     let lake = Lake::new(directory.path());
-    let mut watch = Watch::new(lake.clone(), host()).unwrap();
-    watch.sample(Utc::now()).unwrap();
+    let instants = [0, 60, 120].map(|seconds| Utc::now() + TimeDelta::seconds(seconds));
+    watch(&lake, host(), instants, |event| panic!("{event:?}")).unwrap();
     let files = lake.host_metrics().store().files(&Selection::all()).unwrap();
-    assert_eq!(files.len(), 1);
-    assert!(watch.evaluate(Utc::now()).unwrap().is_empty(), "no bucket is final yet");
+    assert_eq!(files.len(), 3);
+}
+
+#[test]
+fn a_lake_that_cannot_be_written_ends_the_watch() {
+    let directory = tempfile::tempdir().unwrap();
+    let lake = Lake::new(directory.path().join("no/such/directory"));
+    let error = watch(&lake, host(), [Utc::now()], |_| ()).unwrap_err();
+    assert!(error.to_string().contains("no/such"), "{error}");
 }
 
 #[test]
