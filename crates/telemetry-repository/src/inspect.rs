@@ -321,12 +321,13 @@ mod tests {
         assert!(!directory.path().join("no").exists());
         deep.make_parents().unwrap();
         assert_eq!(deep.probe().unwrap(), Probe::NotYet);
-        let below_a_file = Lake::new(lake.root().join("no/such/lake"));
-        for result in [below_a_file.probe_parents(), below_a_file.make_parents()] {
-            assert!(
-                matches!(&result, Err(RepositoryError::NotADirectory { path }) if path == lake.root()),
-                "{result:?}"
-            );
+        for below_a_file in ["lake", "no/such/lake"].map(|path| Lake::new(lake.root().join(path))) {
+            for result in [below_a_file.probe_parents(), below_a_file.make_parents()] {
+                assert!(
+                    matches!(&result, Err(RepositoryError::NotADirectory { path }) if path == lake.root()),
+                    "{result:?}"
+                );
+            }
         }
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem] {
             let system = Arc::new(Faulty::failing_at(1, kind));

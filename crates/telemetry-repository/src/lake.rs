@@ -55,9 +55,12 @@ impl Lake {
     /// [`RepositoryError::ReadOnly`], [`RepositoryError::NotADirectory`] and the like.
     pub fn make_parents(&self) -> Result<(), RepositoryError> {
         let Some(parent) = self.root.parent() else { return Ok(()) };
-        match std::fs::create_dir_all(parent) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(RepositoryError::io("create", nearest(parent, &error), error)),
+        let Err(error) = std::fs::create_dir_all(parent) else { return Ok(()) };
+        let path = nearest(parent, &error);
+        match error.kind() {
+            // What is there is no directory, or there would be no error.
+            io::ErrorKind::AlreadyExists => Err(RepositoryError::NotADirectory { path: path.to_owned() }),
+            _ => Err(RepositoryError::io("create", path, error)),
         }
     }
 
