@@ -110,7 +110,7 @@ fn a_lake_that_cannot_be_is_named_with_what_to_do() {
     std::fs::write(world.path("file"), "in the way").unwrap();
     let lake = world.path("file").display().to_string();
     let got = world.run(&["--lake", &lake]);
-    assert_eq!(got.code, 1, "{}", got.stderr);
+    assert_eq!(got.code, 72, "{}", got.stderr);
     assert!(got.stderr.contains(&lake) && got.stderr.contains("--lake DIR"), "{}", got.stderr);
     let lake = world.path("no/such/parent").display().to_string();
     let got = world.run(&["--lake", &lake]);

@@ -91,7 +91,8 @@ fn commands_are_for_the_lake_that_was_looked_at() {
     let lake = world.path("another lake");
     let found = findings(&world.run(&["doctor", "--format", "json", "--lake", lake.to_str().unwrap()]));
     let lake = std::path::absolute(lake).unwrap();
-    let flag = format!("telemetry-collect -v --lake '{}'`", lake.display());
+    let quote = if cfg!(windows) { '"' } else { '\'' };
+    let flag = format!("telemetry-collect -v --lake {quote}{}{quote}`", lake.display());
     assert!(expect(&found, "samples", "warning").remedy.ends_with(&flag), "{found:#?}");
 }
 
