@@ -94,7 +94,7 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Verb::Build | Verb::Compact | Verb::Expire | Verb::Verify if !silver.store().directory().exists() => {
-            tracing::warn!(lake = %lake.root().display(), "lake holds no samples yet, nothing is done");
+            tracing::warn!(lake = %lake.root().display(), "no samples yet, nothing is done: telemetry-collect takes them");
             Ok(published)
         }
         verb => {
