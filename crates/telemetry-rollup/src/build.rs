@@ -110,12 +110,12 @@ impl<'a> Builder<'a> {
             match error {
                 PassError::Source(error) if error.is_not_found() && changes < MOST_CHANGES => {
                     changes += 1;
-                    silver = Arc::new(Silver::list(self.silver)?);
+                    silver = Arc::new(silver.list_again(self.silver)?);
                 }
                 PassError::Source(error) => {
                     set_aside(self.silver, inputs.own.iter().copied(), error)?;
                     is_complete = false;
-                    silver = Arc::new(Silver::list(self.silver)?);
+                    silver = Arc::new(silver.list_again(self.silver)?);
                 }
                 PassError::Engine(EngineError::Unsorted { source_number }) => {
                     let path = inputs.own[source_number].path.clone();

@@ -193,8 +193,9 @@ impl Job<'_> {
     }
 
     fn show_plan(&self, format: Option<PrintFormat>) -> anyhow::Result<()> {
-        let listed = self.list(&mut Listings::load(self.lake)).map_err(with_lake_hint)?;
+        let mut listed = self.list(&mut Listings::load(self.lake)).map_err(with_lake_hint)?;
         let expired = self.expired(&listed.silver).map_err(with_lake_hint)?;
+        listed.leave_alone(&expired);
         let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
         let expiry = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
         show::plan(&plan, &self.compact_plan(&listed.silver, &expired), &expiry, format)
@@ -211,27 +212,27 @@ impl Job<'_> {
         let mut expired = Expired::load(self.lake).map_err(with_lake_hint)?;
         self.expiry().finish_interrupted(&mut expired).map_err(with_lake_hint)?;
         // What goes for ever is decided by what stands there now.
-        let listed = self.list(&mut Listings::default()).map_err(with_lake_hint)?;
+        let mut listed = self.list(&mut Listings::default()).map_err(with_lake_hint)?;
+        listed.leave_alone(&expired);
         let plan = self.expiry_plan(&listed, &expired).map_err(with_lake_hint)?;
         self.expiry().run(&plan, Arc::unwrap_or_clone(listed.silver), &mut expired).map_err(with_lake_hint)
     }
 
     fn build(&self, print: Option<PrintFormat>) -> anyhow::Result<Exit> {
         let mut listings = Listings::load(self.lake);
-        let listed = self.list(&mut listings).map_err(with_lake_hint)?;
+        let mut listed = self.list(&mut listings).map_err(with_lake_hint)?;
         let expired = Expired::load(self.lake).map_err(with_lake_hint)?;
+        listed.leave_alone(&expired);
         let plan = self.plan(&listed, &expired, &self.range).map_err(with_lake_hint)?;
         listings.save(self.lake);
         let silver = Arc::clone(&listed.silver);
         let builder = Builder::new((self.silver, listed.silver), self.gold, self.rollup, self.now);
         let mut exit = build(&plan, &builder)?;
         self.remember(&plan, builder.into_next_final());
-        for late in plan.dates.iter().filter(|planned| planned.action == Action::Expired) {
-            for file in silver.on(late.date) {
-                let path = file.path.display();
-                tracing::error!(%path, "samples of an expired date came late and are left alone");
-                exit = Exit::Incomplete;
-            }
+        for late in silver.late().filter(|file| self.range.contains(file.date)) {
+            let path = late.path.display();
+            tracing::error!(%path, "samples of an expired date came late and are left alone");
+            exit = Exit::Incomplete;
         }
         if let Some(format) = print {
             show::rollups(self.gold, &self.range, format)?;

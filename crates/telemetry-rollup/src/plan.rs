@@ -101,6 +101,11 @@ impl Listed {
         let silver = Silver::of_dates(silver.files_by_date(listings, now)?);
         Ok(Self { silver: Arc::new(silver), gold: gold.files_by_date(listings, now)? })
     }
+
+    /// Leaves samples that came after their date had expired out of what anything is made from.
+    pub(crate) fn leave_alone(&mut self, expired: &Expired) {
+        Arc::make_mut(&mut self.silver).leave_alone(expired.dates());
+    }
 }
 
 fn plan_date(

@@ -10,6 +10,8 @@ use telemetry_schema::HostId;
 #[derive(Clone)]
 pub(crate) struct Silver {
     by_date: BTreeMap<NaiveDate, Vec<DataFile>>,
+    /// Dates that have expired, with the files that came since.
+    expired: BTreeMap<NaiveDate, Vec<DataFile>>,
 }
 
 /// A stretch of time, the end exclusive.
@@ -41,7 +43,7 @@ impl Silver {
     /// Of what stands in the directory of each date.
     pub(crate) fn of_dates(mut by_date: BTreeMap<NaiveDate, Vec<DataFile>>) -> Self {
         by_date.retain(|_, files| !files.is_empty());
-        Self { by_date }
+        Self { by_date, expired: BTreeMap::new() }
     }
 
     pub(crate) fn new(files: Vec<DataFile>) -> Self {
@@ -49,7 +51,27 @@ impl Silver {
         for file in files {
             by_date.entry(file.date).or_default().push(file);
         }
-        Self { by_date }
+        Self { by_date, expired: BTreeMap::new() }
+    }
+
+    /// Leaves the files of these dates alone: nothing is made from them.
+    pub(crate) fn leave_alone(&mut self, expired: impl IntoIterator<Item = NaiveDate>) {
+        for date in expired {
+            let files = self.by_date.remove(&date).unwrap_or_default();
+            self.expired.insert(date, files);
+        }
+    }
+
+    /// What is there by now, with the same dates left alone.
+    pub(crate) fn list_again(&self, store: &DatasetStore) -> Result<Self, RepositoryError> {
+        let mut silver = Self::list(store)?;
+        silver.leave_alone(self.expired.keys().copied());
+        Ok(silver)
+    }
+
+    /// The files that came for dates which have expired.
+    pub(crate) fn late(&self) -> impl Iterator<Item = &DataFile> {
+        self.expired.values().flatten()
     }
 
     pub(crate) fn dates(&self) -> impl Iterator<Item = NaiveDate> {

@@ -35,6 +35,8 @@ pub(crate) fn expired(
     if expired.dates().next().is_none() {
         return Ok(expired);
     }
+    let mut silver = silver.clone();
+    silver.leave_alone(expired.dates());
     for (date, file) in gold_files(gold, i64::MIN)? {
         let inputs = silver.inputs(&whole(date), reach(config));
         let left = digest(inputs.all(), config);
