@@ -22,12 +22,21 @@ impl Lake {
         Ok(copy)
     }
 
-    /// Writes a file of the quarantine durably; false if it was there.
+    /// Writes a file of the quarantine durably; false if it was there. The name stands for the content: a
+    /// piece of it is what a process left that was killed, and is written anew.
     pub(crate) fn write_aside(&self, path: &Path, bytes: &[u8]) -> Result<bool, RepositoryError> {
         let system = self.system().as_ref();
         let directory = path.parent().unwrap_or(path);
         let copy = match system.create_new(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let there = std::fs::read(path).at("read", path)?;
+                let is_piece = there.len() < bytes.len() && bytes.starts_with(&there);
+                if !is_piece {
+                    return Ok(false);
+                }
+                system.remove_file(path).at("remove", path)?;
+                system.create_new(path).at("create", path)?
+            }
             result => result.at("create", path)?,
         };
         let written = write_all_at(system, &copy, bytes, 0).and_then(|()| system.sync_file(&copy));

@@ -109,6 +109,11 @@ fn state_of_the_lake_that_cannot_be_read_is_an_error_and_not_forgotten() {
         assert_eq!(fs::read_to_string(&copy).unwrap(), damage);
         assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), copies);
         assert!(path.exists(), "until it is replaced");
+        if !damage.is_empty() {
+            fs::write(&copy, &damage[..1]).unwrap();
+            lake.quarantine_rollup_state("expired").unwrap();
+            assert_eq!(fs::read_to_string(&copy).unwrap(), damage, "a piece that was left by a kill");
+        }
     }
     // For a user whose rights are not looked at, too.
     fs::remove_file(&path).unwrap();
