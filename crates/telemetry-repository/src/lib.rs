@@ -11,6 +11,7 @@ mod columns;
 mod compact;
 #[cfg(test)]
 mod compact_tests;
+mod constants;
 mod content_hash;
 mod error;
 mod excerpt;

@@ -16,6 +16,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use telemetry_schema::{Column as SchemaColumn, ColumnType, Dataset, Presence};
 
+use crate::constants::{self, Divided};
 use crate::error::{IoContext as _, RepositoryError};
 use crate::excerpt::{Chunk, Excerpts, MAGIC};
 use crate::footer::Footer;
@@ -169,31 +170,46 @@ impl ParquetFile {
         })
     }
 
-    /// Reads the columns of one row group.
+    /// Reads the columns of one row group, by its column chunks alone or by its statistics too.
     fn read_group(
         &mut self,
         group: usize,
         columns: &[&'static SchemaColumn],
+        skips_constants: bool,
     ) -> Result<DataFrame, RepositoryError> {
-        let present = self.check_types(columns)?;
-        let rows = self.metadata.row_groups[group].num_rows();
-        if present.is_empty() {
-            return complete(&DataFrame::empty(), columns, rows)
-                .map_err(|error| self.damaged(first_line(&error)));
+        let mut divided = Divided { decoded: self.check_types(columns)?, constant: Vec::new() };
+        if skips_constants {
+            divided = contained(&self.path, || constants::divide(&self.metadata, group, &divided.decoded))?;
         }
-        let chunks = self.chunks(group, &present)?;
-        let (bytes, metadata) = self.in_memory(group, &chunks)?;
+        let mut frame = self.decode_group(group, &divided.decoded)?;
+        let rows = self.metadata.row_groups[group].num_rows();
         let frame = contained(&self.path, || {
+            frame.hstack_mut(&divided.constant)?;
+            complete(&frame, columns, rows)
+        })?;
+        self.check_keys(&frame, columns)?;
+        Ok(frame)
+    }
+
+    /// Decodes column chunks of one row group.
+    fn decode_group(
+        &mut self,
+        group: usize,
+        present: &[&'static SchemaColumn],
+    ) -> Result<DataFrame, RepositoryError> {
+        if present.is_empty() {
+            return Ok(DataFrame::empty());
+        }
+        let chunks = self.chunks(group, present)?;
+        let (bytes, metadata) = self.in_memory(group, &chunks)?;
+        contained(&self.path, || {
             let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
             if let Some(metadata) = metadata {
                 reader.set_metadata(metadata);
             }
             let names = present.iter().map(|column| column.name.to_owned()).collect();
             reader.with_columns(Some(names)).finish()
-        })?;
-        let frame = complete(&frame, columns, rows).map_err(|error| self.damaged(first_line(&error)))?;
-        self.check_keys(&frame, columns)?;
-        Ok(frame)
+        })
     }
 
     /// The wanted columns that the file has, if they have the types of the dataset.
@@ -293,6 +309,7 @@ impl ParquetFile {
 pub struct RowGroups {
     file: ParquetFile,
     columns: Vec<&'static SchemaColumn>,
+    skips_constants: bool,
     next: usize,
 }
 
@@ -309,7 +326,24 @@ impl RowGroups {
             let (path, known) = (path.display(), dataset.schema_version);
             tracing::warn!(%path, version, known, "file has a newer schema, columns unknown here are ignored");
         }
-        Ok(Self { file, columns, next: 0 })
+        Ok(Self { file, columns, skips_constants: false, next: 0 })
+    }
+
+    /// Does not decode columns that hold one value in all rows of a row group, as its statistics say;
+    /// they come as scalar columns. [`DatasetStore::verify`](crate::DatasetStore::verify) checks that
+    /// they say so of a file of ours rightly.
+    #[must_use]
+    pub fn skip_constants(mut self) -> Self {
+        self.skips_constants = true;
+        self
+    }
+
+    /// The columns with one value in the row group that was read last, by its statistics.
+    pub(crate) fn constants(&self) -> Result<Vec<Column>, RepositoryError> {
+        let Some(group) = self.next.checked_sub(1) else { return Ok(Vec::new()) };
+        let present = self.file.check_types(&self.columns)?;
+        let divided = contained(&self.file.path, || constants::divide(&self.file.metadata, group, &present))?;
+        Ok(divided.constant)
     }
 
     /// What the footer says.
@@ -329,7 +363,8 @@ impl Iterator for RowGroups {
     fn next(&mut self) -> Option<Self::Item> {
         let group = self.next;
         self.next += 1;
-        (group < self.file.footer.row_groups).then(|| self.file.read_group(group, &self.columns))
+        (group < self.file.footer.row_groups)
+            .then(|| self.file.read_group(group, &self.columns, self.skips_constants))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::RepositoryError;
 use crate::footer::{Footer, keys};
 use crate::frame::timestamps;
 use crate::layout::FileName;
-use crate::parquet::ParquetFile;
+use crate::parquet::{ParquetFile, RowGroups};
 use crate::scan::{DataFile, date_range_us};
 use crate::store::DatasetStore;
 
@@ -37,8 +37,9 @@ impl DatasetStore {
         let mut groups = self.read_row_groups(file, &columns)?;
         let mut hasher = ContentHasher::new(self.dataset(), is_stored);
         let mut found = Found::default();
-        for group in &mut groups {
+        while let Some(group) = groups.next() {
             let group = group?;
+            check_constants(&groups, &group, file)?;
             hasher.update(&group)?;
             self.look_at(&group, file, &mut found)?;
         }
@@ -63,6 +64,18 @@ impl DatasetStore {
         }
         Ok(())
     }
+}
+
+/// Who reads the statistics instead of the values must find the same.
+fn check_constants(groups: &RowGroups, decoded: &DataFrame, file: &DataFile) -> Result<(), RepositoryError> {
+    for constant in groups.constants()? {
+        let values = decoded.column(constant.name()).ok();
+        if !values.is_some_and(|values| values.equals_missing(&constant)) {
+            let reason = format!("the statistics of {} are not those of its values", constant.name());
+            return Err(RepositoryError::damaged(&file.path, reason));
+        }
+    }
+    Ok(())
 }
 
 /// What a file's place and name say otherwise than its rows.

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod append;
+mod constants;
 mod damage;
 mod locks;
 mod mutations;
