@@ -3,10 +3,11 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use polars::prelude::{
-    BooleanChunked, ChunkedArray, Column as Series, DataFrame, DataType, Float64Chunked, Int64Chunked,
-    PolarsNumericType, StringChunked,
+    BooleanChunked, ChunkedArray, Column, DataFrame, DataType, Float64Chunked, Int64Chunked,
+    PolarsNumericType, Scalar, Series, StringChunked,
 };
 use telemetry_schema::ColumnType;
 
@@ -16,7 +17,14 @@ use crate::plan::Plan;
 /// One frame's columns, in the order of the plan.
 pub(crate) struct Batch {
     pub(crate) rows: usize,
-    pub(crate) columns: Vec<Data>,
+    pub(crate) columns: Vec<Rc<Data>>,
+}
+
+/// The columns of a frame that held one value in all rows, in the order of the plan: mostly the next
+/// row group has the same, and shares them.
+#[derive(Default)]
+pub(crate) struct Constants {
+    columns: HashMap<usize, (Scalar, Rc<Data>)>,
 }
 
 /// The values of one column. Numbers of polars are shared, not copied; `present` is only there if
@@ -40,6 +48,14 @@ pub(crate) enum Presence {
     All,
     Some,
     None,
+}
+
+/// The values of a column of numbers: the integers or the doubles, the other is empty.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers<'a> {
+    pub(crate) ints: &'a [i64],
+    pub(crate) floats: &'a [f64],
+    present: Option<&'a [bool]>,
 }
 
 /// Every distinct text once. Position 0 stands for null.
@@ -81,14 +97,23 @@ impl Batch {
         frame: &DataFrame,
         plan: &Plan,
         texts: &mut Texts,
+        constants: &mut Constants,
     ) -> Result<(Self, u64), EngineError> {
         let columns = plan
             .columns
             .iter()
-            .map(|column| {
-                let wrong = || EngineError::Column { column: column.name, expected: column.ty };
-                let series = frame.column(column.name).map_err(|_| wrong())?;
-                Data::read(series, column.ty, texts).ok_or_else(wrong)
+            .enumerate()
+            .map(|(position, planned)| {
+                let wrong = || EngineError::Column { column: planned.name, expected: planned.ty };
+                let column = frame.column(planned.name).map_err(|_| wrong())?;
+                let data = match column {
+                    Column::Scalar(value) if !value.is_empty() => {
+                        let read = || Data::read(&value.as_single_value_series(), planned.ty, texts);
+                        constants.read(position, (value.scalar(), value.len()), read)
+                    }
+                    _ => Data::read(column.as_materialized_series(), planned.ty, texts).map(Rc::new),
+                };
+                data.ok_or_else(wrong)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let batch = Self { rows: frame.height(), columns };
@@ -105,7 +130,7 @@ impl Batch {
 
     /// The texts of a column as positions; empty if it holds none.
     pub(crate) fn texts(&self, column: usize) -> &[u32] {
-        match &self.columns[column] {
+        match &*self.columns[column] {
             Data::Text(positions) => positions,
             Data::Int { .. } | Data::Float { .. } => &[],
         }
@@ -121,7 +146,7 @@ impl Batch {
         let batch = |at: usize| -> &Batch { batches[at].borrow() };
         let width = batches.first().map_or(0, |batch| batch.borrow().columns.len());
         let columns = (0..width)
-            .map(|column| match &batch(0).columns[column] {
+            .map(|column| match &*batch(0).columns[column] {
                 Data::Text(_) => {
                     Data::Text(rows.iter().map(|(b, row)| batch(*b).texts(column)[*row]).collect())
                 }
@@ -132,8 +157,27 @@ impl Batch {
                     Data::from_floats(rows.iter().map(|(b, row)| batch(*b).columns[column].float(*row)))
                 }
             })
+            .map(Rc::new)
             .collect();
         Batch { rows: rows.len(), columns }
+    }
+}
+
+impl Constants {
+    /// The column at that position of the plan; `read` reads its value.
+    fn read(
+        &mut self,
+        position: usize,
+        (value, rows): (&Scalar, usize),
+        read: impl FnOnce() -> Option<Data>,
+    ) -> Option<Rc<Data>> {
+        let known = self.columns.get(&position).filter(|(known, data)| known == value && data.rows() == rows);
+        if let Some((_, data)) = known {
+            return Some(Rc::clone(data));
+        }
+        let data = Rc::new(read()?.repeated(rows));
+        self.columns.insert(position, (value.clone(), Rc::clone(&data)));
+        Some(data)
     }
 }
 
@@ -151,7 +195,6 @@ fn slice<T>(values: polars::prelude::PolarsResult<&[T]>) -> &[T] {
 
 impl Data {
     fn read(series: &Series, ty: ColumnType, texts: &mut Texts) -> Option<Self> {
-        let series = series.as_materialized_series();
         Some(match ty {
             ColumnType::TimestampUs => Self::ints(series.datetime().ok()?.physical()),
             ColumnType::Int64 => Self::ints(series.i64().ok()?),
@@ -160,6 +203,24 @@ impl Data {
             ColumnType::Boolean => Self::flags(series.bool().ok()?),
             ColumnType::String => Self::texts(series.str().ok()?, texts),
         })
+    }
+
+    /// The only value in so many rows.
+    fn repeated(self, rows: usize) -> Self {
+        let name = || "".into();
+        match self {
+            Data::Int { values, present } => {
+                let values = vec![slice(values.cont_slice())[0]; rows];
+                let present = present.map(|present| vec![present[0]; rows]);
+                Data::Int { values: Int64Chunked::from_vec(name(), values), present }
+            }
+            Data::Float { values, present } => {
+                let values = vec![slice(values.cont_slice())[0]; rows];
+                let present = present.map(|present| vec![present[0]; rows]);
+                Data::Float { values: Float64Chunked::from_vec(name(), values), present }
+            }
+            Data::Text(positions) => Data::Text(vec![positions[0]; rows]),
+        }
     }
 
     fn ints(values: &Int64Chunked) -> Self {
@@ -246,6 +307,14 @@ impl Data {
         Data::Float { values: Float64Chunked::from_vec("".into(), values), present }
     }
 
+    fn rows(&self) -> usize {
+        match self {
+            Data::Int { values, .. } => values.len(),
+            Data::Float { values, .. } => values.len(),
+            Data::Text(positions) => positions.len(),
+        }
+    }
+
     pub(crate) fn int(&self, row: usize) -> Option<i64> {
         match self {
             Data::Int { values, present } => {
@@ -282,26 +351,8 @@ impl Data {
         }
     }
 
-    /// The integers that are present in these rows, piece by piece.
-    pub(crate) fn present_ints(&self, rows: Range<usize>) -> impl Iterator<Item = &[i64]> {
-        let values = self.ints_slice();
-        self.present_pieces(rows).map(|piece| &values[piece])
-    }
-
-    /// Consecutive rows with a value: one piece if nothing is absent.
-    pub(crate) fn present_pieces(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let (present, mut at) = (self.present(), rows.start);
-        std::iter::from_fn(move || {
-            let Some(present) = present else {
-                let piece = at..rows.end;
-                at = rows.end;
-                return (!piece.is_empty()).then_some(piece);
-            };
-            at += present[at..rows.end].iter().take_while(|present| !**present).count();
-            let piece = at..at + present[at..rows.end].iter().take_while(|present| **present).count();
-            at = piece.end;
-            (!piece.is_empty()).then_some(piece)
-        })
+    pub(crate) fn numbers(&self) -> Numbers<'_> {
+        Numbers { ints: self.ints_slice(), floats: self.floats_slice(), present: self.present() }
     }
 
     pub(crate) fn ints_slice(&self) -> &[i64] {
@@ -316,6 +367,29 @@ impl Data {
             Data::Float { values, .. } => slice(values.cont_slice()),
             Data::Int { .. } | Data::Text(_) => &[],
         }
+    }
+}
+
+impl<'a> Numbers<'a> {
+    /// The integers that are present in these rows, piece by piece.
+    pub(crate) fn present_ints(self, rows: Range<usize>) -> impl Iterator<Item = &'a [i64]> {
+        self.present_pieces(rows).map(move |piece| &self.ints[piece])
+    }
+
+    /// Consecutive rows with a value: one piece if nothing is absent.
+    pub(crate) fn present_pieces(self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut at = rows.start;
+        std::iter::from_fn(move || {
+            let Some(present) = self.present else {
+                let piece = at..rows.end;
+                at = rows.end;
+                return (!piece.is_empty()).then_some(piece);
+            };
+            at += present[at..rows.end].iter().take_while(|present| !**present).count();
+            let piece = at..at + present[at..rows.end].iter().take_while(|present| **present).count();
+            at = piece.end;
+            (!piece.is_empty()).then_some(piece)
+        })
     }
 }
 
@@ -343,6 +417,8 @@ fn split<T: Copy + Default>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>,
 
 #[cfg(test)]
 mod tests {
+    use polars::prelude::AnyValue;
+
     use super::*;
 
     #[test]
@@ -373,5 +449,53 @@ mod tests {
                 assert_eq!(found, expected[(offset as usize).min(rows)..], "{rows} rows from {offset}");
             }
         }
+    }
+
+    #[test]
+    fn a_column_of_one_value_is_read_as_its_rows() {
+        let mut texts = Texts::new();
+        let values = [
+            (ColumnType::String, DataType::String, AnyValue::String("eth0")),
+            (ColumnType::String, DataType::String, AnyValue::Null),
+            (ColumnType::Int64, DataType::Int64, AnyValue::Int64(-7)),
+            (ColumnType::Int64, DataType::Int64, AnyValue::Null),
+            (ColumnType::Int32, DataType::Int32, AnyValue::Int32(10)),
+            (ColumnType::Boolean, DataType::Boolean, AnyValue::Boolean(true)),
+            (ColumnType::Boolean, DataType::Boolean, AnyValue::Null),
+            (ColumnType::Float64, DataType::Float64, AnyValue::Null),
+        ];
+        let mut constants = Constants::default();
+        for (ty, data_type, value) in values {
+            let scalar = Scalar::new(data_type, value.into_static());
+            for rows in [5, 5, 3] {
+                let column = Column::new_scalar("column".into(), scalar.clone(), rows);
+                let expected = Data::read(column.as_materialized_series(), ty, &mut texts).unwrap();
+                let one_row = Column::new_scalar("column".into(), scalar.clone(), 1);
+                let read = || Data::read(one_row.as_materialized_series(), ty, &mut texts);
+                let found = constants.read(0, (&scalar, rows), read).unwrap();
+                assert_eq!(found.rows(), rows);
+                for row in 0..rows {
+                    assert_eq!((found.int(row), found.float(row)), (expected.int(row), expected.float(row)));
+                }
+                if let (Data::Text(found), Data::Text(expected)) = (&*found, &expected) {
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_stays_is_shared() {
+        let (mut constants, mut texts) = (Constants::default(), Texts::new());
+        let mut read = |text: &str, rows: usize| {
+            let scalar = Scalar::new(DataType::String, AnyValue::StringOwned(text.into()));
+            let data = Data::Text(vec![texts.intern(text)]);
+            constants.read(3, (&scalar, rows), || Some(data)).unwrap()
+        };
+        let first = read("eth0", 4);
+        assert!(Rc::ptr_eq(&first, &read("eth0", 4)));
+        assert_eq!(read("eth0", 2).rows(), 2);
+        let Data::Text(other) = &*read("wlan0", 2) else { panic!("texts are texts") };
+        assert_eq!(*other, [2, 2]);
     }
 }

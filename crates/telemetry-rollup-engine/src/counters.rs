@@ -157,6 +157,40 @@ pub(crate) fn clock_agrees(wall_us: i64, uptime_seconds: f64) -> bool {
     (wall_us as f64 / MICROS_PER_SECOND as f64 - uptime_seconds).abs() <= CLOCK_TOLERANCE_SECONDS
 }
 
+/// The same of each pair of consecutive samples, in time order.
+pub(crate) fn clocks_agree(us: &[i64], uptimes: &[f64]) -> bool {
+    /// More than what rounding changes.
+    const MARGIN_SECONDS: f64 = 1e-3;
+    // Where the clocks have hardly moved apart, no pair of samples has to be looked at for itself.
+    clock_drift(us, uptimes).is_some_and(|drift| 2.0 * drift < CLOCK_TOLERANCE_SECONDS - MARGIN_SECONDS)
+        || us.windows(2).zip(uptimes.windows(2)).all(|(us, up)| clock_agrees(us[1] - us[0], up[1] - up[0]))
+}
+
+/// How far, in seconds, wall clock and time since boot are from where they were to each other in the
+/// first of some samples in time order; `None` if that is a century ago.
+fn clock_drift(us: &[i64], uptimes: &[f64]) -> Option<f64> {
+    /// From here on each double is one more than the one before, and so are their bits: an integer
+    /// becomes a double without the instruction that takes one at a time.
+    const WHOLE: f64 = (1_u64 << 52) as f64;
+    let ((first, last), first_up) = (us.first().zip(us.last())?, uptimes.first()?);
+    last.checked_sub(*first).filter(|length| (0..1 << 52).contains(length))?;
+    let drift = |(us, up): (&i64, &f64)| {
+        let us = f64::from_bits(WHOLE.to_bits() + (us - first) as u64) - WHOLE;
+        (us * (1.0 / MICROS_PER_SECOND as f64) - (up - first_up)).abs()
+    };
+    let mut most = [0.0; 4];
+    let mut add = |us: &[i64], uptimes: &[f64]| {
+        for (most, sample) in most.iter_mut().zip(us.iter().zip(uptimes)) {
+            let drift = drift(sample);
+            *most = if drift > *most { drift } else { *most };
+        }
+    };
+    let ((us, us_rest), (uptimes, uptimes_rest)) = (us.as_chunks::<4>(), uptimes.as_chunks::<4>());
+    us.iter().zip(uptimes).for_each(|(us, uptimes)| add(us, uptimes));
+    add(us_rest, uptimes_rest);
+    Some(most.into_iter().fold(0.0, f64::max))
+}
+
 impl Span {
     /// The buckets that it falls into, in order.
     pub(crate) fn shares(self, bucket_us: i64) -> impl Iterator<Item = Share> {
@@ -183,4 +217,44 @@ impl Share {
 /// The start of the bucket that holds the instant.
 pub(crate) fn bucket_start(us: i64, bucket_us: i64) -> i64 {
     us - us.rem_euclid(bucket_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn clocks_agree_as_each_pair_does(
+            first_us in prop_oneof![Just(0), 0..2_000_000_000_000_000_i64, Just(i64::MAX - 1_000_000_000_000)],
+            steps in proptest::collection::vec(
+                (0..20_000_000_i64, prop_oneof![-0.6..0.6f64, -2.5..2.5f64, Just(2.0), Just(0.0)]),
+                0..30,
+            ),
+        ) {
+            let (mut us, mut uptimes) = (vec![first_us], vec![1e6]);
+            for (wall_us, drift) in steps {
+                us.push(us[us.len() - 1] + wall_us);
+                uptimes.push(uptimes[uptimes.len() - 1] + wall_us as f64 / 1e6 + drift);
+            }
+            let pairs = us.windows(2).zip(uptimes.windows(2));
+            let expected = pairs.map(|(us, up)| clock_agrees(us[1] - us[0], up[1] - up[0]));
+            prop_assert_eq!(clocks_agree(&us, &uptimes), expected.fold(true, |all, agrees| all & agrees));
+        }
+    }
+
+    #[test]
+    fn clocks_that_stay_together_need_no_pairs() {
+        let us: Vec<i64> = (0..9).map(|sample| 1_700_000_000_000_000 + 10_000_000 * sample).collect();
+        let uptimes: Vec<f64> = (0..9).map(|sample| 100.5 + f64::from(10 * sample)).collect();
+        assert!(clock_drift(&us, &uptimes).is_some_and(|drift| drift < 1e-6));
+        for late in 0..9 {
+            let mut stepped = uptimes.clone();
+            stepped[late..].iter_mut().for_each(|uptime| *uptime += 5.0);
+            assert_eq!(clocks_agree(&us, &stepped), late == 0, "a step before sample {late}");
+        }
+        assert!(clocks_agree(&[], &[]));
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use telemetry_schema::Formula;
 
-use crate::batch::Data;
+use crate::batch::Numbers;
 use crate::plan::{Gauge, Needs};
 
 /// The levels of one gauge in the open bucket.
@@ -37,16 +37,16 @@ impl Levels {
         }
     }
 
-    pub(crate) fn add(&mut self, column: &Data, rows: Range<usize>) {
+    pub(crate) fn add(&mut self, column: Numbers<'_>, rows: Range<usize>) {
         for piece in column.present_pieces(rows) {
             self.add_present(column, piece);
         }
     }
 
-    fn add_present(&mut self, column: &Data, rows: Range<usize>) {
+    fn add_present(&mut self, column: Numbers<'_>, rows: Range<usize>) {
         match self {
             Levels::Int { needs, n, sum, min, max } => {
-                let values = &column.ints_slice()[rows];
+                let values = &column.ints[rows];
                 *n += values.len() as i64;
                 if needs.sum {
                     *sum += sum_of(values);
@@ -59,7 +59,7 @@ impl Levels {
                 }
             }
             Levels::Float { needs, n, hundredths, min, max, values: kept } => {
-                let values = &column.floats_slice()[rows];
+                let values = &column.floats[rows];
                 *n += values.len() as i64;
                 if needs.sum {
                     *hundredths += sum_of_hundredths(values);
@@ -92,9 +92,9 @@ impl Levels {
     pub(crate) fn float(&mut self, formula: Formula) -> Option<f64> {
         match (formula, self) {
             // The mean as a quotient of integer sums.
-            (Formula::Average(_), Levels::Int { n, sum, .. }) => (*n > 0).then(|| *sum as f64 / *n as f64),
+            (Formula::Average(_), Levels::Int { n, sum, .. }) => (*n > 0).then(|| nearest(*sum) / *n as f64),
             (Formula::Average(_), Levels::Float { n, hundredths, .. }) => {
-                (*n > 0).then(|| *hundredths as f64 / (100.0 * *n as f64))
+                (*n > 0).then(|| nearest(*hundredths) / (100.0 * *n as f64))
             }
             (Formula::Max(_), Levels::Float { n, max, .. }) => (*n > 0).then_some(*max),
             (Formula::Min(_), Levels::Float { n, min, .. }) => (*n > 0).then_some(*min),
@@ -102,6 +102,11 @@ impl Levels {
             _ => None,
         }
     }
+}
+
+/// The nearest double; nearly every sum fits 64 bits, for which there is an instruction.
+fn nearest(sum: i128) -> f64 {
+    i64::try_from(sum).map_or_else(|_| sum as f64, |sum| sum as f64)
 }
 
 /// A fold whose order does not matter, four at a time, so that no step waits for the one before.
@@ -134,22 +139,30 @@ fn sum_of(values: &[i64]) -> i128 {
 /// The sum of `round(100 v)`, half away from zero.
 fn sum_of_hundredths(values: &[f64]) -> i128 {
     let sum_of_part = |part: &[f64]| {
-        let largest = in_lanes(part, 0.0, |most, value| if value.abs() > most { value.abs() } else { most });
+        let (sum, largest) = small_hundredths(part);
         if largest < 1e8 {
-            let mut lanes = [0.0; 4];
-            let (fours, rest) = part.as_chunks::<4>();
-            for four in fours {
-                for (lane, value) in lanes.iter_mut().zip(four) {
-                    *lane += small_in_hundredths(*value);
-                }
-            }
-            let rest = rest.iter().map(|value| small_in_hundredths(*value));
-            (lanes.into_iter().chain(rest).sum::<f64>()) as i128
+            sum as i128
         } else {
             part.iter().map(|value| i128::from(in_hundredths(*value))).sum()
         }
     };
     values.chunks(EXACT_VALUES).map(sum_of_part).sum()
+}
+
+/// The sum of `round(100 v)`, right if no value is large, and the largest absolute value: in one walk,
+/// since a bucket's values are few and a large one is rare.
+fn small_hundredths(values: &[f64]) -> (f64, f64) {
+    let (fours, rest) = values.as_chunks::<4>();
+    let (mut sums, mut largest) = ([0.0; 4], [0.0; 4]);
+    let mut add = |values: &[f64]| {
+        for ((sum, largest), value) in sums.iter_mut().zip(&mut largest).zip(values) {
+            *sum += small_in_hundredths(*value);
+            *largest = if value.abs() > *largest { value.abs() } else { *largest };
+        }
+    };
+    fours.iter().for_each(|four| add(four));
+    add(rest);
+    (sums.iter().sum(), largest.into_iter().fold(0.0, f64::max))
 }
 
 /// `round(100 v)`, half away from zero, as a whole double, for values that are far from 2^51.
@@ -158,10 +171,8 @@ fn small_in_hundredths(value: f64) -> f64 {
     const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
     let scaled = value * 100.0;
     let even = (scaled + WHOLE) - WHOLE;
-    let rest = scaled - even;
-    let up = if rest == 0.5 && scaled > 0.0 { 1.0 } else { 0.0 };
-    let down = if rest == -0.5 && scaled < 0.0 { 1.0 } else { 0.0 };
-    even + up - down
+    let is_half_towards_zero = scaled - even == 0.5_f64.copysign(scaled);
+    even + if is_half_towards_zero { 1.0_f64.copysign(scaled) } else { 0.0 }
 }
 
 /// `round(100 v)`, half away from zero.
@@ -180,23 +191,30 @@ fn percentile_95(values: &mut [f64]) -> Option<f64> {
 
 /// The values at a rank and at the next one; the largest has no next and counts twice.
 fn two_at(values: &mut [f64], low: usize) -> (f64, f64) {
-    let from_top = values.len() - 1 - low;
-    let largest = |most: &mut [f64; 4], value: f64| {
-        let mut value = value;
-        for kept in most {
-            let is_larger = value > *kept;
-            (*kept, value) = if is_larger { (value, *kept) } else { (*kept, value) };
-        }
-    };
     // Few are above: with a sample each ten seconds, two of thirty.
-    if from_top < 4 {
-        let mut most = [f64::NEG_INFINITY; 4];
-        values.iter().for_each(|value| largest(&mut most, *value));
-        return (most[from_top], most[from_top.saturating_sub(1)]);
+    match values.len() - 1 - low {
+        0 => return nth_largest::<1>(values),
+        1 => return nth_largest::<2>(values),
+        2 => return nth_largest::<3>(values),
+        3 => return nth_largest::<4>(values),
+        _ => {}
     }
     let (_, at_low, above) = values.select_nth_unstable_by(low, f64::total_cmp);
     let at_low = *at_low;
     (at_low, above.iter().copied().min_by(f64::total_cmp).unwrap_or(at_low))
+}
+
+/// The `N`th largest value and the next larger one; the largest is its own.
+fn nth_largest<const N: usize>(values: &[f64]) -> (f64, f64) {
+    let mut most = [f64::NEG_INFINITY; N];
+    for value in values {
+        let mut value = *value;
+        for kept in &mut most {
+            let is_larger = value > *kept;
+            (*kept, value) = if is_larger { (value, *kept) } else { (*kept, value) };
+        }
+    }
+    (most[N - 1], most[N.saturating_sub(2)])
 }
 
 #[cfg(test)]

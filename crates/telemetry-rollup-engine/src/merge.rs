@@ -112,7 +112,7 @@ fn preference(
     plan.deduplication
         .iter()
         .map(|column| {
-            let cell = |(batch, row): (usize, usize)| (&batches[batch].columns[*column], row);
+            let cell = |(batch, row): (usize, usize)| (&*batches[batch].columns[*column], row);
             descending(texts, cell(a), cell(b))
         })
         .find(|order| order.is_ne())

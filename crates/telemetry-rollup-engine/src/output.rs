@@ -9,7 +9,7 @@ use polars::prelude::{
 use telemetry_schema::{ColumnType, Formula, MICROS_PER_SECOND};
 
 use crate::plan::{Plan, PlannedOutput};
-use crate::table::{Cells, Growth, Table};
+use crate::table::{Cells, Growth, Table, Values};
 use crate::{EngineError, GRACE_US, RollupConfig, RollupRequest};
 
 const BITS_PER_BYTE: f64 = 8.0;
@@ -87,11 +87,12 @@ fn rate(growth: Growth, per_byte: f64) -> Option<f64> {
 }
 
 fn floats(output: &PlannedOutput, cells: impl Iterator<Item = Option<f64>>) -> Series {
-    Float64Chunked::from_iter_options(output.column.name.into(), cells).into_column()
+    let cells: Float64Chunked = cells.collect::<Values<f64>>().into_column(output.column.name);
+    cells.into_column()
 }
 
 fn ints(output: &PlannedOutput, cells: impl Iterator<Item = Option<i64>>) -> Result<Series, EngineError> {
-    typed(output, Int64Chunked::from_iter_options(output.column.name.into(), cells))
+    typed(output, cells.collect::<Values<i64>>().into_column(output.column.name))
 }
 
 fn typed(output: &PlannedOutput, cells: Int64Chunked) -> Result<Series, EngineError> {

@@ -2,8 +2,8 @@
 
 use std::ops::{BitOr, BitXor, Range};
 
-use crate::batch::{Batch, NULL_TEXT, Presence, Texts};
-use crate::counters::{Boots, Evidence, Sample, Span, bucket_start, clock_agrees};
+use crate::batch::{Batch, NULL_TEXT, Numbers, Presence, Texts};
+use crate::counters::{Boots, Evidence, Sample, Span, bucket_start, clocks_agree};
 use crate::merge::Stretch;
 use crate::plan::{Counter, MOST_COUNTERS, Plan};
 use crate::table::{OpenBucket, Table};
@@ -38,6 +38,27 @@ struct Piece {
     table_row: Option<usize>,
     /// The bucket begins here; else it goes on from the stretch before.
     is_new: bool,
+}
+
+/// The columns that every bucket looks at.
+struct Known<'b> {
+    times: &'b [i64],
+    boots: &'b [u32],
+    throttle: &'b [u32],
+    sample_intervals: Numbers<'b>,
+    clock_synced: Numbers<'b>,
+}
+
+impl<'b> Known<'b> {
+    fn of(batch: &'b Batch, plan: &Plan) -> Self {
+        Self {
+            times: batch.ints(plan.as_of),
+            boots: batch.texts(plan.boot_id),
+            throttle: batch.texts(plan.throttle),
+            sample_intervals: batch.columns[plan.sample_interval].numbers(),
+            clock_synced: batch.columns[plan.clock_synced].numbers(),
+        }
+    }
 }
 
 /// What is left of a host: its rows of the table, and the samples at its ends.
@@ -90,8 +111,9 @@ impl<'a> HostPass<'a> {
         // Nearly always, and then no piece has to be looked at for itself.
         let is_uniform = self.is_uniform(batch, stretch.rows.clone());
         let is_open = !self.rows().is_empty();
+        let known = Known::of(batch, self.plan);
         for piece in &mut pieces {
-            self.add_piece(batch, piece, is_uniform);
+            self.add_piece(&known, piece, is_uniform);
         }
         // A column at a time: what lies next to each other in memory is read one after the other.
         for slot in 0..self.plan.gauges.len() {
@@ -128,11 +150,11 @@ impl<'a> HostPass<'a> {
     }
 
     /// Everything but levels and pairs: what is known of a bucket beside its values.
-    fn add_piece(&mut self, batch: &Batch, piece: &mut Piece, is_uniform: bool) {
+    fn add_piece(&mut self, known: &Known<'_>, piece: &mut Piece, is_uniform: bool) {
         if !(self.request.from_us..self.request.to_us).contains(&piece.bucket_us) {
             return;
         }
-        let (rows, times) = (piece.rows.clone(), batch.ints(self.plan.as_of));
+        let (rows, times) = (piece.rows.clone(), known.times);
         let is_open = !self.rows().is_empty();
         piece.is_new = !is_open || self.bucket.start_us != piece.bucket_us;
         if piece.is_new {
@@ -150,22 +172,22 @@ impl<'a> HostPass<'a> {
         // One of each stands for all where all are the same.
         let texts = if is_uniform { rows.start..rows.start + 1 } else { rows.clone() };
         let mut last_boot = NULL_TEXT;
-        for boot in &batch.texts(self.plan.boot_id)[texts.clone()] {
+        for boot in &known.boots[texts.clone()] {
             if *boot != last_boot && *boot != NULL_TEXT && !bucket.boots.contains(boot) {
                 bucket.boots.push(*boot);
             }
             last_boot = *boot;
         }
-        for intervals in batch.columns[self.plan.sample_interval].present_ints(rows.clone()) {
+        for intervals in known.sample_intervals.present_ints(rows.clone()) {
             let longest = if are_equal(intervals) { intervals.first() } else { intervals.iter().max() };
             bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(longest.copied());
         }
-        for synced in batch.columns[self.plan.clock_synced].present_ints(rows.clone()) {
+        for synced in known.clock_synced.present_ints(rows.clone()) {
             bucket.clock_known += synced.len() as i64;
             bucket.clock_unsynced += synced.len() as i64 - synced.iter().sum::<i64>();
         }
         let times_each = if is_uniform { rows.len() as i64 } else { 1 };
-        self.add_throttle_words(&batch.texts(self.plan.throttle)[texts], times_each, table_row);
+        self.add_throttle_words(&known.throttle[texts], times_each, table_row);
     }
 
     fn add_throttle_words(&mut self, texts: &[u32], times_each: i64, table_row: usize) {
@@ -181,7 +203,7 @@ impl<'a> HostPass<'a> {
 
     /// Adds one gauge's values. `is_open` says whether a bucket was open before these pieces.
     fn add_levels(&mut self, batch: &Batch, slot: usize, pieces: &[Piece], mut is_open: bool) {
-        let column = &batch.columns[self.plan.gauges[slot].column];
+        let column = batch.columns[self.plan.gauges[slot].column].numbers();
         let levels = &mut self.bucket.levels[slot];
         for piece in pieces.iter().filter(|piece| piece.table_row.is_some()) {
             if piece.is_new {
@@ -201,7 +223,7 @@ impl<'a> HostPass<'a> {
         self.add_sample(batch, rows.start);
         if rows.len() > 1 && self.is_uniform(batch, rows.clone()) {
             let counters = self.steady_counters(batch, rows.clone());
-            self.add_uniform_growth(batch, &counters, piece);
+            self.add_uniform_growth(batch.ints(self.plan.as_of), &counters, piece);
             self.previous = Some(self.sample(batch, rows.end - 1));
             return;
         }
@@ -214,12 +236,13 @@ impl<'a> HostPass<'a> {
     fn add_uniform_pairs(&mut self, batch: &Batch, pieces: &[Piece]) {
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return };
         let counters = self.steady_counters(batch, first.rows.start..last.rows.end);
+        let times = batch.ints(self.plan.as_of);
         self.add_sample(batch, first.rows.start);
         for piece in pieces {
             if piece.rows.start > first.rows.start {
-                self.add_uniform_step(batch, &counters, piece.rows.start);
+                self.add_uniform_step(times, &counters, piece.rows.start);
             }
-            self.add_uniform_growth(batch, &counters, piece);
+            self.add_uniform_growth(times, &counters, piece);
         }
         if last.rows.end - 1 > first.rows.start {
             self.previous = Some(self.sample(batch, last.rows.end - 1));
@@ -240,8 +263,8 @@ impl<'a> HostPass<'a> {
     }
 
     /// Growth from the row before, which lies in an earlier bucket.
-    fn add_uniform_step(&mut self, batch: &Batch, counters: &[Option<&[i64]>], row: usize) {
-        let (times, rows) = (batch.ints(self.plan.as_of), self.rows());
+    fn add_uniform_step(&mut self, times: &[i64], counters: &[Option<&[i64]>], row: usize) {
+        let rows = self.rows();
         let mut grown = Grown::default();
         for (bytes, counter) in grown.iter_mut().zip(counters) {
             *bytes = counter.map(|values| values[row] - values[row - 1]);
@@ -267,17 +290,15 @@ impl<'a> HostPass<'a> {
         batch.texts(plan.boot_id)[rows.start] != NULL_TEXT
             && [plan.boot_id, plan.interfaces, plan.throttle].into_iter().all(is_one_text)
             && batch.columns[plan.uptime].presence(rows.clone()) == Presence::All
-            && times.windows(2).zip(uptimes[rows.clone()].windows(2)).fold(true, |all, (us, uptime)| {
-                all & (us[1] - us[0] <= longest) & clock_agrees(us[1] - us[0], uptime[1] - uptime[0])
-            })
+            && times.windows(2).fold(0, |signs, us| signs | (longest - (us[1] - us[0]))) >= 0
+            && clocks_agree(times, &uptimes[rows.clone()])
             && plan.counters.iter().all(|counter| is_steady(counter.column))
     }
 
     /// Growth within a bucket.
-    fn add_uniform_growth(&mut self, batch: &Batch, counters: &[Option<&[i64]>], piece: &Piece) {
+    fn add_uniform_growth(&mut self, times: &[i64], counters: &[Option<&[i64]>], piece: &Piece) {
         let Some(table_row) = piece.table_row else { return };
         let (first, last) = (piece.rows.start, piece.rows.end - 1);
-        let times = batch.ints(self.plan.as_of);
         for (growth, counter) in self.table.growth[table_row].iter_mut().zip(counters) {
             if let Some(values) = counter {
                 growth.bytes = growth.bytes.saturating_add(values[last] - values[first]);

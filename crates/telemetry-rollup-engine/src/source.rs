@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use polars::prelude::DataFrame;
 
-use crate::batch::{Batch, NULL_TEXT, Texts};
+use crate::batch::{Batch, Constants, NULL_TEXT, Texts};
 use crate::plan::Plan;
 use crate::{EngineError, PassError};
 
@@ -53,6 +53,7 @@ pub(crate) struct Cursor<'a, E> {
     number: usize,
     source: Source<'a, E>,
     batch: Option<Rc<Batch>>,
+    constants: Constants,
     row: usize,
     last_host: u32,
     pub(crate) unusable_rows: u64,
@@ -65,7 +66,9 @@ impl<'a, E> Cursor<'a, E> {
         plan: &Plan,
         texts: &mut Texts,
     ) -> Result<Self, PassError<E>> {
-        let mut cursor = Self { number, source, batch: None, row: 0, last_host: NULL_TEXT, unusable_rows: 0 };
+        let (batch, constants) = (None, Constants::default());
+        let mut cursor =
+            Self { number, source, batch, constants, row: 0, last_host: NULL_TEXT, unusable_rows: 0 };
         if cursor.source.order == Order::Unknown {
             cursor.sort(plan, texts)?;
         }
@@ -91,7 +94,7 @@ impl<'a, E> Cursor<'a, E> {
     fn read(&mut self, plan: &Plan, texts: &mut Texts) -> Result<Option<Batch>, PassError<E>> {
         for frame in self.source.frames.by_ref() {
             let frame = frame.map_err(PassError::Source)?;
-            let (batch, unusable_rows) = Batch::read(&frame, plan, texts)?;
+            let (batch, unusable_rows) = Batch::read(&frame, plan, texts, &mut self.constants)?;
             self.unusable_rows += unusable_rows;
             if batch.rows > 0 {
                 return Ok(Some(batch));
@@ -162,8 +165,10 @@ fn split_into_runs(batch: &Rc<Batch>, rows: Range<usize>, plan: &Plan, runs: &mu
     let times = batch.ints(plan.as_of);
     let mut start = rows.start;
     while start < rows.end {
-        let mut has_duplicates = false;
-        let mut end = start + 1;
+        let (mut has_duplicates, mut end) = (false, start + 1);
+        if is_ascending(&times[start..rows.end]) {
+            end = rows.end;
+        }
         while end < rows.end && times[end] >= times[end - 1] {
             has_duplicates |= times[end] == times[end - 1];
             end += 1;
@@ -176,5 +181,35 @@ fn split_into_runs(batch: &Rc<Batch>, rows: Range<usize>, plan: &Plan, runs: &mu
             has_duplicates,
         });
         start = end;
+    }
+}
+
+/// Whether each instant is later than the one before, and none before 1970, as it nearly always is.
+/// Without a way out in the middle several are looked at at a time.
+fn is_ascending(times: &[i64]) -> bool {
+    let first = times.first().copied().unwrap_or(0);
+    // Numbers without a sign have a difference that does not overflow.
+    let signs = |signs, pair: &[i64]| signs | pair[1] | pair[1].wrapping_sub(pair[0]).wrapping_sub(1);
+    times.windows(2).fold(first, signs) >= 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ascending_is_what_each_pair_is(times in proptest::collection::vec(
+            prop_oneof![0..40_i64, any::<i64>(), Just(i64::MIN), Just(i64::MAX)], 0..6,
+        ), is_sorted: bool) {
+            let mut times = times;
+            if is_sorted {
+                times.sort_unstable();
+            }
+            let expected = times.first().is_none_or(|first| *first >= 0) && times.is_sorted_by(|a, b| a < b);
+            prop_assert_eq!(is_ascending(&times), expected);
+        }
     }
 }

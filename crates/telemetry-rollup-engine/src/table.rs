@@ -66,6 +66,15 @@ impl<T: Copy + Default> Values<T> {
     }
 }
 
+impl<T: Copy + Default> FromIterator<Option<T>> for Values<T> {
+    fn from_iter<I: IntoIterator<Item = Option<T>>>(cells: I) -> Self {
+        let cells = cells.into_iter();
+        let mut values = Self { values: Vec::with_capacity(cells.size_hint().0), present: None };
+        cells.for_each(|cell| values.push(cell));
+        values
+    }
+}
+
 /// The bucket that takes samples now.
 pub(crate) struct OpenBucket {
     pub(crate) start_us: i64,
@@ -107,11 +116,12 @@ impl Table {
     /// Fills the row at the end from its bucket, but for the levels.
     pub(crate) fn close(&mut self, bucket: &OpenBucket, plan: &Plan, config: RollupConfig) {
         let throttle_known = self.throttle_known.last().copied().unwrap_or(0);
+        let expected_count = bucket.expected_count(config);
         for at in &plan.scalars {
             let output = &plan.outputs[*at];
             match &mut self.closed[*at] {
-                Cells::Int(cells) => cells.push(int(output, bucket, throttle_known, config)),
-                Cells::Float(cells) => cells.push(float(output, bucket, config)),
+                Cells::Int(cells) => cells.push(int(output, bucket, throttle_known, expected_count)),
+                Cells::Float(cells) => cells.push(float(output, bucket, expected_count)),
                 Cells::Late => {}
             }
         }
@@ -170,15 +180,10 @@ impl Cells {
     }
 }
 
-fn int(
-    output: &PlannedOutput,
-    bucket: &OpenBucket,
-    throttle_known: i64,
-    config: RollupConfig,
-) -> Option<i64> {
+fn int(output: &PlannedOutput, bucket: &OpenBucket, throttle_known: i64, expected_count: i64) -> Option<i64> {
     match output.formula {
         Formula::SampleCount => Some(bucket.samples),
-        Formula::ExpectedCount => Some(bucket.expected_count(config)),
+        Formula::ExpectedCount => Some(expected_count),
         Formula::ThrottleBits(_) => (throttle_known > 0).then(|| bucket.throttle_counts[output.slot]),
         Formula::ClockUnsynced => (bucket.clock_known > 0).then_some(bucket.clock_unsynced),
         Formula::BootCount => (!bucket.boots.is_empty()).then_some(bucket.boots.len() as i64),
@@ -188,9 +193,9 @@ fn int(
     }
 }
 
-fn float(output: &PlannedOutput, bucket: &OpenBucket, config: RollupConfig) -> Option<f64> {
+fn float(output: &PlannedOutput, bucket: &OpenBucket, expected_count: i64) -> Option<f64> {
     match output.formula {
-        Formula::Coverage => Some((bucket.samples as f64 / bucket.expected_count(config) as f64).min(1.0)),
+        Formula::Coverage => Some((bucket.samples as f64 / expected_count as f64).min(1.0)),
         _ => None,
     }
 }

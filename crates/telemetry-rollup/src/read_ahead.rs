@@ -141,7 +141,7 @@ impl<'a> ReadAhead<'a> {
     }
 
     fn open(&self, file: usize) -> Result<RowGroups, RepositoryError> {
-        self.store.read_row_groups(self.files[file], &self.columns)
+        Ok(self.store.read_row_groups(self.files[file], &self.columns)?.skip_constants())
     }
 }
 
