@@ -199,7 +199,8 @@ impl DatasetStore {
     }
 
     /// The rows of every file that can hold selected ones, a frame a file, as [`DatasetStore::read`]
-    /// reads it. Files that are merged or replaced meanwhile are looked for again.
+    /// reads it. Files that are merged or replaced meanwhile are looked for again. While that is done
+    /// where directories cannot be exchanged, on Windows for one, a date has its rows twice for a moment.
     ///
     /// # Errors
     /// As [`DatasetStore::read`]; where files do not stop going, that one is not found.
