@@ -178,7 +178,11 @@ fn kill(arguments: &[&str], times: u64) {
         let mut run =
             world.command(&arguments).env(INTERVAL, "60").env(DURABILITY, "sample").spawn().unwrap();
         match n % 4 {
-            0 => std::thread::sleep(Duration::from_millis(random.below(1_500))),
+            // However long the start takes, some come as far as samples of their own.
+            0 => {
+                world.wait_for_change(silver, &before[1]);
+                std::thread::sleep(Duration::from_millis(random.below(1_500)));
+            }
             1 => std::thread::sleep(Duration::from_millis(random.below(150))),
             2 => world.wait_for_change(staging, &before[0]),
             _ => world.wait_for_change(silver, &before[1]),
