@@ -469,10 +469,11 @@ mod tests {
             let scalar = Scalar::new(data_type, value.into_static());
             for rows in [5, 5, 3] {
                 let column = Column::new_scalar("column".into(), scalar.clone(), rows);
-                let expected = Data::read(column.as_materialized_series(), ty, &mut texts).unwrap();
+                let expected = Data::read(column.as_materialized_series(), ty, &mut texts);
+                let expected = expected.expect("the column is of its type");
                 let one_row = Column::new_scalar("column".into(), scalar.clone(), 1);
                 let read = || Data::read(one_row.as_materialized_series(), ty, &mut texts);
-                let found = constants.read(0, (&scalar, rows), read).unwrap();
+                let found = constants.read(0, (&scalar, rows), read).expect("the value is of its type");
                 assert_eq!(found.rows(), rows);
                 for row in 0..rows {
                     assert_eq!((found.int(row), found.float(row)), (expected.int(row), expected.float(row)));
@@ -490,7 +491,7 @@ mod tests {
         let mut read = |text: &str, rows: usize| {
             let scalar = Scalar::new(DataType::String, AnyValue::StringOwned(text.into()));
             let data = Data::Text(vec![texts.intern(text)]);
-            constants.read(3, (&scalar, rows), || Some(data)).unwrap()
+            constants.read(3, (&scalar, rows), || Some(data)).expect("there is a value")
         };
         let first = read("eth0", 4);
         assert!(Rc::ptr_eq(&first, &read("eth0", 4)));
