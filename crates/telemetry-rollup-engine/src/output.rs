@@ -22,25 +22,25 @@ pub(crate) fn frame(
     request: RollupRequest,
     config: RollupConfig,
 ) -> Result<DataFrame, EngineError> {
-    let closed = std::mem::take(&mut table.closed);
+    let levels = std::mem::take(&mut table.levels);
     let columns = plan
         .outputs
         .iter()
-        .zip(closed)
+        .zip(levels)
         .map(|(output, cells)| match cells {
             Cells::Int(cells) => typed(output, cells.into_column(output.column.name)),
             Cells::Float(cells) => {
                 let cells: Float64Chunked = cells.into_column(output.column.name);
                 Ok(cells.into_column())
             }
-            Cells::Late => late(output, &table, hosts, request, config),
+            Cells::Other => other(output, &table, hosts, request, config),
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(DataFrame::new(table.starts_us.len(), columns)?)
 }
 
-/// A column that later samples could still change, or that needs no sample.
-fn late(
+/// A column that is not made of levels.
+fn other(
     output: &PlannedOutput,
     table: &Table,
     hosts: &[(&str, Range<usize>)],
@@ -49,8 +49,9 @@ fn late(
 ) -> Result<Series, EngineError> {
     let name = || output.column.name.into();
     let growth = || table.growth.iter().map(|growth| growth[output.slot]);
+    let all = |values: &[i64]| typed(output, Int64Chunked::from_slice(name(), values));
     match output.formula {
-        Formula::BucketStart => ints(output, table.starts_us.iter().copied().map(Some)),
+        Formula::BucketStart => all(&table.starts_us),
         Formula::HostId => {
             let ids = hosts.iter().flat_map(|(host, rows)| rows.clone().map(|_| Some(*host)));
             Ok(StringChunked::from_iter_options(name(), ids).into_column())
@@ -64,8 +65,25 @@ fn late(
         }
         Formula::BitRate(_) => Ok(floats(output, growth().map(|growth| rate(growth, BITS_PER_BYTE)))),
         Formula::ByteRate(_) => Ok(floats(output, growth().map(|growth| rate(growth, 1.0)))),
-        Formula::NetworkResets => ints(output, table.network_resets.iter().copied().map(Some)),
-        Formula::DuplicateCount => ints(output, table.duplicates.iter().copied().map(Some)),
+        Formula::NetworkResets => all(&table.network_resets),
+        Formula::DuplicateCount => all(&table.duplicates),
+        Formula::SampleCount => all(&table.samples),
+        Formula::FirstAsOf => all(&table.first_us),
+        Formula::LastAsOf => all(&table.last_us),
+        Formula::ExpectedCount => ints(output, expected_counts(table, config).map(Some)),
+        Formula::Coverage => {
+            let counts = table.samples.iter().zip(expected_counts(table, config));
+            let coverage = |samples: i64, expected: i64| (samples as f64 / expected as f64).min(1.0);
+            Ok(floats(output, counts.map(|(samples, expected)| Some(coverage(*samples, expected)))))
+        }
+        Formula::BootCount => ints(output, if_any(&table.boots, table.boots.iter().copied())),
+        Formula::ClockUnsynced => {
+            ints(output, if_any(&table.clock_known, table.clock_unsynced.iter().copied()))
+        }
+        Formula::ThrottleBits(_) => {
+            let counts = table.throttled.iter().map(|counts| counts[output.slot]);
+            ints(output, if_any(&table.throttle_known, counts))
+        }
         Formula::ThrottleStickyNew => {
             let rows = table.sticky_new.iter().zip(&table.throttle_known);
             let texts = rows.map(|(bits, known)| (*known > 0).then(|| format!("0x{bits:x}")));
@@ -79,6 +97,20 @@ fn late(
         }
         _ => Err(EngineError::Column { column: output.column.name, expected: output.column.ty }),
     }
+}
+
+/// The count of each bucket, where there is anything that it counts.
+fn if_any(known: &[i64], counts: impl Iterator<Item = i64>) -> impl Iterator<Item = Option<i64>> {
+    known.iter().zip(counts).map(|(known, count)| (*known > 0).then_some(count))
+}
+
+/// How many samples each bucket should have.
+fn expected_counts(table: &Table, config: RollupConfig) -> impl Iterator<Item = i64> {
+    let bucket_seconds = i64::from(config.interval_minutes()) * 60;
+    table.sample_interval_seconds.iter().map(move |interval| {
+        let interval = interval.unwrap_or_else(|| config.sample_interval_seconds().into());
+        bucket_seconds.checked_div(interval).unwrap_or(1).max(1)
+    })
 }
 
 fn rate(growth: Growth, per_byte: f64) -> Option<f64> {

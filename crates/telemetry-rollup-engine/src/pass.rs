@@ -95,7 +95,6 @@ impl<'a> HostPass<'a> {
 
     pub(crate) fn finish(self) -> HostEnds {
         if !self.rows().is_empty() {
-            self.table.close(self.bucket, self.plan, self.config);
             for slot in 0..self.plan.gauges.len() {
                 self.table.close_levels(&mut self.bucket.levels[slot], slot, self.plan);
             }
@@ -158,17 +157,14 @@ impl<'a> HostPass<'a> {
         let is_open = !self.rows().is_empty();
         piece.is_new = !is_open || self.bucket.start_us != piece.bucket_us;
         if piece.is_new {
-            if is_open {
-                self.table.close(self.bucket, self.plan, self.config);
-            }
-            self.bucket.begin(piece.bucket_us, times[rows.start]);
-            self.table.open(piece.bucket_us);
+            self.bucket.begin(piece.bucket_us);
+            self.table.open(piece.bucket_us, times[rows.start]);
         }
         let table_row = self.table.starts_us.len() - 1;
         piece.table_row = Some(table_row);
-        let bucket = &mut *self.bucket;
-        bucket.samples += rows.len() as i64;
-        bucket.last_us = times[rows.end - 1];
+        let (table, bucket) = (&mut *self.table, &mut *self.bucket);
+        table.samples[table_row] += rows.len() as i64;
+        table.last_us[table_row] = times[rows.end - 1];
         // One of each stands for all where all are the same.
         let texts = if is_uniform { rows.start..rows.start + 1 } else { rows.clone() };
         let mut last_boot = NULL_TEXT;
@@ -178,13 +174,15 @@ impl<'a> HostPass<'a> {
             }
             last_boot = *boot;
         }
+        table.boots[table_row] = bucket.boots.len() as i64;
+        let interval = &mut table.sample_interval_seconds[table_row];
         for intervals in known.sample_intervals.present_ints(rows.clone()) {
             let longest = if are_equal(intervals) { intervals.first() } else { intervals.iter().max() };
-            bucket.sample_interval_seconds = bucket.sample_interval_seconds.max(longest.copied());
+            *interval = (*interval).max(longest.copied());
         }
         for synced in known.clock_synced.present_ints(rows.clone()) {
-            bucket.clock_known += synced.len() as i64;
-            bucket.clock_unsynced += synced.len() as i64 - synced.iter().sum::<i64>();
+            table.clock_known[table_row] += synced.len() as i64;
+            table.clock_unsynced[table_row] += synced.len() as i64 - synced.iter().sum::<i64>();
         }
         let times_each = if is_uniform { rows.len() as i64 } else { 1 };
         self.add_throttle_words(&known.throttle[texts], times_each, table_row);
@@ -194,7 +192,8 @@ impl<'a> HostPass<'a> {
         for text in texts.iter().filter(|text| **text != NULL_TEXT) {
             if let Some(word) = self.throttle_word(*text) {
                 self.table.throttle_known[table_row] += times_each;
-                for (count, mask) in self.bucket.throttle_counts.iter_mut().zip(&self.plan.throttle_masks) {
+                for (count, mask) in self.table.throttled[table_row].iter_mut().zip(&self.plan.throttle_masks)
+                {
                     *count += if word & mask == 0 { 0 } else { times_each };
                 }
             }

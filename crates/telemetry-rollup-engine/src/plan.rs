@@ -17,8 +17,6 @@ pub(crate) struct Plan {
     pub(crate) throttle_masks: Vec<u32>,
     /// One a Gold column, in schema order.
     pub(crate) outputs: Vec<PlannedOutput>,
-    /// The outputs that no gauge makes, as positions.
-    pub(crate) scalars: Vec<usize>,
     /// The columns that decide between duplicates, most important first.
     pub(crate) deduplication: Vec<usize>,
     pub(crate) host_id: usize,
@@ -50,6 +48,8 @@ pub(crate) struct Needs {
 
 /// Counters have their place in arrays of this length; a test counts them.
 pub(crate) const MOST_COUNTERS: usize = 4;
+/// The same of the masks of the throttle word.
+pub(crate) const MOST_MASKS: usize = 2;
 
 pub(crate) struct Counter {
     pub(crate) column: usize,
@@ -84,7 +84,6 @@ impl Plan {
             counters: Vec::new(),
             throttle_masks: Vec::new(),
             outputs: Vec::new(),
-            scalars: Vec::new(),
             deduplication: deduplication(&columns),
             host_id: at(names::host_id),
             as_of: at(names::as_of),
@@ -99,9 +98,9 @@ impl Plan {
         for column in HOST_METRICS_ROLLUP.columns {
             if let Source::Rollup(formula) = column.source {
                 let slot = plan.slot(formula);
-                let made_of =
-                    if is_level(formula) { &mut plan.gauges[slot].outputs } else { &mut plan.scalars };
-                made_of.push(plan.outputs.len());
+                if is_level(formula) {
+                    plan.gauges[slot].outputs.push(plan.outputs.len());
+                }
                 plan.outputs.push(PlannedOutput { column, formula, slot });
             }
         }
@@ -161,7 +160,7 @@ impl Plan {
 }
 
 /// Whether a formula looks at the values of one gauge.
-fn is_level(formula: Formula) -> bool {
+pub(crate) fn is_level(formula: Formula) -> bool {
     matches!(formula, Formula::Average(_) | Formula::Max(_) | Formula::Min(_) | Formula::Percentile95(_))
 }
 
@@ -183,7 +182,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_have_their_place() {
+    fn counters_and_masks_have_their_place() {
         assert_eq!(Plan::new().counters.len(), MOST_COUNTERS);
+        assert_eq!(Plan::new().throttle_masks.len(), MOST_MASKS);
     }
 }
