@@ -408,7 +408,10 @@ fn is_present(present: &Option<Vec<bool>>, row: usize) -> bool {
     present.as_ref().is_none_or(|present| present[row])
 }
 
-fn split<T: Copy + Default>(values: impl Iterator<Item = Option<T>>) -> (Vec<T>, Option<Vec<bool>>) {
+/// Values of which some may be absent, and which are there if not all.
+pub(crate) fn split<T: Copy + Default>(
+    values: impl Iterator<Item = Option<T>>,
+) -> (Vec<T>, Option<Vec<bool>>) {
     let (values, present): (Vec<T>, Vec<bool>) =
         values.map(|value| (value.unwrap_or_default(), value.is_some())).unzip();
     let absent = present.contains(&false);

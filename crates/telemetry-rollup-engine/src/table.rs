@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::batch::split;
 use crate::levels::Levels;
 use crate::plan::{MOST_COUNTERS, MOST_MASKS, Plan, PlannedOutput, is_level};
 use polars::prelude::{ChunkedArray, PolarsNumericType};
@@ -77,10 +78,8 @@ impl<T: Copy + Default> Values<T> {
 
 impl<T: Copy + Default> FromIterator<Option<T>> for Values<T> {
     fn from_iter<I: IntoIterator<Item = Option<T>>>(cells: I) -> Self {
-        let cells = cells.into_iter();
-        let mut values = Self { values: Vec::with_capacity(cells.size_hint().0), present: None };
-        cells.for_each(|cell| values.push(cell));
-        values
+        let (values, present) = split(cells.into_iter());
+        Self { values, present }
     }
 }
 
