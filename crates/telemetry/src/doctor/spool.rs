@@ -12,7 +12,7 @@ const CARD: &str = "card";
 const LATENESS: TimeDelta = TimeDelta::minutes(5);
 /// More than half in use is published at once, if it can be.
 const LITTLE_ROOM_PERCENT: u32 = 50;
-const MOUNT_OPTION: &str = "commit=600";
+const MOUNT_OPTION: &str = "commit=1800";
 
 pub(super) fn findings(facts: &Facts, lake: &LakeFacts) -> Vec<Finding> {
     let mut findings: Vec<_> = lake.spool.iter().map(|spool| found(facts, spool)).collect();
