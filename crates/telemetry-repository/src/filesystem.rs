@@ -292,9 +292,13 @@ pub(crate) fn rename_to_free_name(system: &dyn FileSystem, from: &Path, to: &Pat
 pub(crate) fn create_directories(system: &dyn FileSystem, lake: &Path, path: &Path) -> io::Result<()> {
     match system.create_directory(path) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(io::ErrorKind::NotADirectory.into());
+            return match path.metadata() {
+                Ok(there) if there.is_dir() => Ok(()),
+                // A link to nothing is in the way, too.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Err(io::ErrorKind::NotADirectory.into()),
+            };
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && path != lake => {
             let Some(parent) = path.parent() else { return Err(error) };
