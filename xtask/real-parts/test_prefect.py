@@ -81,7 +81,7 @@ def test_a_failing_collect_fails_the_task(flow, lake):
     (run,) = task_runs(state)
     assert run.state.is_failed()
     assert run.run_count == 1, "a failure that a retry does not cure is not retried"
-    assert "telemetry-collect ended with code 1:" in run.state.message
+    assert "telemetry-collect ended with code 72:" in run.state.message
 
 
 def test_bad_configuration_fails_the_task(flow, lake, monkeypatch):
