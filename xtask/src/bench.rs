@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Runs of each program
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Only these
+    /// Only these; the rest of the page stays as it is
     #[arg(long, value_enum)]
     only: Vec<Case>,
     /// Measure the rest of the command line instead
@@ -90,8 +90,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         cases::minutes(&bench, &mut report)?;
     }
     println!("{report}");
-    if !arguments.quick && arguments.only.is_empty() {
-        report.save()?;
+    match (arguments.quick, arguments.only.is_empty()) {
+        (true, _) => {}
+        (false, true) => report.save()?,
+        (false, false) => report.save_parts()?,
     }
     if arguments.assert { report.verdict() } else { Ok(()) }
 }

@@ -12,9 +12,17 @@ use crate::{cost, device_writes, tree};
 /// The page and the lines that must hold.
 pub(super) struct Report {
     head: String,
-    sections: String,
+    sections: Vec<Section>,
     lines: Vec<Line>,
 }
+
+struct Section {
+    title: String,
+    text: String,
+}
+
+/// The heading of the section of the lines.
+const LINES: &str = "What must hold";
 
 struct Line {
     what: String,
@@ -27,6 +35,20 @@ struct Line {
 impl Line {
     fn holds(&self) -> bool {
         if self.is_least { self.measured >= self.limit } else { self.measured <= self.limit }
+    }
+
+    /// What its row begins with.
+    fn head(&self) -> String {
+        format!("| {} | ", self.what)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { measured, limit, unit, .. } = self;
+        let bound = if self.is_least { "at least" } else { "at most" };
+        let verdict = if self.holds() { "holds" } else { "**missed**" };
+        write!(f, "{}{measured:.2} {unit} | {bound} {limit} {unit} | {verdict} |", self.head())
     }
 }
 
@@ -42,13 +64,13 @@ impl Report {
         if bench.is_quick {
             writeln!(head, "\nQuick: small lakes and unoptimized programs, the numbers mean nothing.")?;
         }
-        Ok(Self { head, sections: String::new(), lines: Vec::new() })
+        Ok(Self { head, sections: Vec::new(), lines: Vec::new() })
     }
 
     /// Begins a table of costs.
     pub(super) fn section(&mut self, title: &str) {
-        self.sections +=
-            &format!("\n## {title}\n\n| | time | CPU | peak memory | ratio |\n|---|---|---|---|---|\n");
+        let text = "| | time | CPU | peak memory | ratio |\n|---|---|---|---|---|\n".to_owned();
+        self.sections.push(Section { title: title.to_owned(), text });
     }
 
     /// A line of the table; the ratio is that to our time.
@@ -58,12 +80,19 @@ impl Report {
         let ratio = seconds / ours.seconds;
         let line = format!("| {what} | {seconds:.3} s | {cpu} | {memory_mb:.0} MB | {ratio:.2} |");
         eprintln!("{line}");
-        self.sections += &format!("{line}\n");
+        self.add(&format!("{line}\n"));
     }
 
     pub(super) fn note(&mut self, text: &str) {
         eprintln!("{text}");
-        self.sections += &format!("\n{text}\n");
+        self.add(&format!("\n{text}\n"));
+    }
+
+    /// Adds to the section that was begun last.
+    fn add(&mut self, text: &str) {
+        if let Some(section) = self.sections.last_mut() {
+            section.text += text;
+        }
     }
 
     pub(super) fn at_least(
@@ -91,6 +120,27 @@ impl Report {
         std::fs::write(tree::root().join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))
     }
 
+    /// Writes only what was measured, and leaves the rest of the page as it is.
+    pub(super) fn save_parts(&self) -> Result<()> {
+        for Section { title, text } in &self.sections {
+            performance::save_section(title, text)?;
+        }
+        let lines = performance::saved_section(LINES)?.with_context(|| format!("no {LINES} in {PAGE}"))?;
+        performance::save_section(LINES, &self.with_new_lines(&lines))
+    }
+
+    /// The body of a section of lines, with those that were measured now.
+    fn with_new_lines(&self, section: &str) -> String {
+        let mut rows: Vec<String> = section.lines().skip(2).map(str::to_owned).collect();
+        for line in &self.lines {
+            match rows.iter_mut().find(|row| row.starts_with(&line.head())) {
+                Some(row) => *row = line.to_string(),
+                None => rows.push(line.to_string()),
+            }
+        }
+        rows.join("\n")
+    }
+
     pub(super) fn verdict(&self) -> Result<()> {
         match self.lines.iter().filter(|line| !line.holds()).count() {
             0 => Ok(()),
@@ -101,14 +151,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n## What must hold\n\n| | measured | limit | |\n|---|---|---|---|", self.head)?;
-        for line in &self.lines {
-            let Line { what, measured, limit, unit, .. } = line;
-            let bound = if line.is_least { "at least" } else { "at most" };
-            let verdict = if line.holds() { "holds" } else { "**missed**" };
-            writeln!(f, "| {what} | {measured:.2} {unit} | {bound} {limit} {unit} | {verdict} |")?;
-        }
-        f.write_str(&self.sections)
+        writeln!(f, "{}\n## {LINES}\n\n| | measured | limit | |\n|---|---|---|---|", self.head)?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.sections.iter().try_for_each(|Section { title, text }| write!(f, "\n## {title}\n\n{text}"))
     }
 }
 
@@ -116,9 +161,25 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
+    fn empty() -> Report {
+        Report { head: String::new(), sections: Vec::new(), lines: Vec::new() }
+    }
+
+    #[test]
+    fn lines_are_replaced_and_the_others_stay() {
+        let mut report = empty();
+        report.at_least("ratio", 4.0, 3.5, "times");
+        report.at_most("size", 2.0, 1.0, "MB");
+        let section =
+            "## What must hold\n\n| | measured |\n|---|---|\n| ratio | 3.00 old |\n| ratio of two | 1.00 |";
+        let expected = "| | measured |\n|---|---|\n| ratio | 4.00 times | at least 3.5 times | holds |\n\
+                        | ratio of two | 1.00 |\n| size | 2.00 MB | at most 1 MB | **missed** |";
+        assert_eq!(report.with_new_lines(section), expected);
+    }
+
     #[test]
     fn a_missed_line_is_shown_and_fails() {
-        let mut report = Report { head: String::new(), sections: String::new(), lines: Vec::new() };
+        let mut report = empty();
         report.at_least("ratio", 4.0, 3.5, "times");
         assert!(report.verdict().is_ok());
         report.at_most("memory", 300.0, 256.0, "MB");
