@@ -114,6 +114,7 @@ pub(super) fn incremental(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut costs = Vec::new();
     for (name, days) in [("month", 28), ("year", if bench.is_quick { 56 } else { 363 })] {
         let begun = Begun::now()?;
+        let days = begun.closed_days_at_most(days)?;
         let lake = live(bench, name, 1, days, &begun)?;
         // As for all but the first runs after a change: directories that changed just now are listed
         // again until they have settled.
@@ -191,6 +192,13 @@ impl Begun {
     fn now() -> Result<Self> {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         Ok(Self { unix_seconds: i64::try_from(since_1970.as_secs())? })
+    }
+
+    /// As many closed dates as there can be: no sample is older than 2026, so until 2027 a year is shorter.
+    fn closed_days_at_most(&self, days: u32) -> Result<u32> {
+        const FIRST_SECONDS: i64 = 1_767_225_600;
+        let possible = (self.unix_seconds - FIRST_SECONDS) / 86_400 - 1;
+        Ok(days.min(u32::try_from(possible.max(0))?))
     }
 
     /// The last second of the full minute so long before, as RFC 3339.
