@@ -42,8 +42,7 @@ pub(crate) fn date_directory(date: NaiveDate) -> String {
 
 /// The date of a directory name; `None` for anything that [`date_directory`] does not make.
 pub(crate) fn parse_date_directory(name: &str) -> Option<NaiveDate> {
-    let date = name.strip_prefix(DATE_PREFIX)?.parse().ok()?;
-    (date_directory(date) == name).then_some(date)
+    date(name.strip_prefix(DATE_PREFIX)?)
 }
 
 /// Whether a file name is one that readers of the lake pick up.
@@ -73,10 +72,8 @@ pub enum FileName {
 impl FileName {
     /// Parses either form.
     pub fn parse(name: &str) -> Self {
-        if let Ok(name) = name.parse() {
-            return Self::Sample(name);
-        }
-        name.parse().map_or(Self::Other, Self::Rollup)
+        let rollup = || parse_rollup(name).map(Self::Rollup);
+        parse_sample(name).map(Self::Sample).or_else(rollup).unwrap_or(Self::Other)
     }
 
     /// The name of a sample file.
@@ -218,18 +215,20 @@ impl FromStr for RollupFileName {
     type Err = FileNameError;
 
     fn from_str(text: &str) -> Result<Self, FileNameError> {
-        parse_rollup(text)
-            .filter(|name| name.to_string() == text)
-            .ok_or_else(|| FileNameError { text: text.to_owned(), kind: "rollup" })
+        parse_rollup(text).ok_or_else(|| FileNameError { text: text.to_owned(), kind: "rollup" })
     }
 }
 
+/// Of exactly the names that [`RollupFileName`] writes: there is one for each.
 fn parse_rollup(text: &str) -> Option<RollupFileName> {
     let stem = text.strip_prefix("rollup__")?.strip_suffix(EXTENSION)?.strip_suffix('.')?;
     let mut parts = stem.splitn(4, SEPARATOR);
-    let date = parts.next()?.parse().ok()?;
-    let generation = number(parts.next()?, "g")?;
-    let digest = u64::from_str_radix(parts.next()?.strip_prefix('d')?, 16).ok()?;
+    let date = date(parts.next()?)?;
+    let generation = parts.next().filter(|part| *part == "g0" || !part.starts_with("g0"))?;
+    let generation = number(generation, "g")?;
+    let digest = parts.next()?.strip_prefix('d').filter(|digest| digest.len() == 16)?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+    let digest = digest.bytes().all(is_digit).then(|| u64::from_str_radix(digest, 16).ok())??;
     let is_final = match parts.next()? {
         "final" => true,
         "open" => false,
@@ -243,7 +242,16 @@ fn number(part: &str, prefix: &str) -> Option<u64> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// What [`TIME_FORMAT`] makes, field by field: a run reads the names of a whole lake.
+/// What a date's `Display` makes, field by field: a run reads the names of a whole lake.
+fn date(text: &str) -> Option<NaiveDate> {
+    let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
+    if (bytes[4], bytes[7]) != (b'-', b'-') {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(digits(&bytes[..4])?.cast_signed(), digits(&bytes[5..7])?, digits(&bytes[8..])?)
+}
+
+/// What [`TIME_FORMAT`] makes, likewise.
 fn time(part: &str) -> Option<DateTime<Utc>> {
     let bytes: &[u8; 16] = part.as_bytes().try_into().ok()?;
     if (bytes[8], bytes[15]) != (b'T', b'Z') {
@@ -297,6 +305,21 @@ mod tests {
             let date = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or_default() + chrono::Days::new(day);
             let name = RollupFileName { date, generation, digest, is_final };
             prop_assert_eq!(FileName::parse(&name.to_string()), FileName::Rollup(name));
+            prop_assert_eq!(parse_date_directory(&date_directory(date)), Some(date));
+        }
+
+        #[test]
+        fn a_rollup_has_one_name(
+            date in "[+ ]?[0-9]{4,5}-[0-9]{1,3}-[0-9]{1,3}", generation in "[+]?0?[0-9]{1,3}",
+            digest in "[+]?[0-9a-fA-F]{15,17}",
+        ) {
+            let text = format!("rollup__{date}__g{generation}__d{digest}__open.parquet");
+            if let FileName::Rollup(name) = FileName::parse(&text) {
+                prop_assert_eq!(name.to_string(), text);
+            }
+            if let Some(parsed) = parse_date_directory(&format!("date={date}")) {
+                prop_assert_eq!(date_directory(parsed), format!("date={date}"));
+            }
         }
 
         #[test]

@@ -5,14 +5,16 @@
 //! what it held: decision 0013.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::Metadata;
+use std::path::Path;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RepositoryError;
 use crate::lake::Lake;
-use crate::layout::{FileName, STATE_OF_LAKE, date_directory};
+use crate::layout::{FileName, STATE_OF_LAKE};
 use crate::scan::DataFile;
 use crate::state;
 use crate::store::DatasetStore;
@@ -71,20 +73,22 @@ impl Listings {
         }
     }
 
-    /// The date's files as [`DatasetStore::files_on`] lists them.
-    pub(crate) fn files_on(
+    /// The files of the date with this directory, as [`DatasetStore::files_on`] lists them.
+    pub(crate) fn files_in(
         &mut self,
         store: &DatasetStore,
         date: NaiveDate,
+        path: &Path,
         now: DateTime<Utc>,
     ) -> Result<Vec<DataFile>, RepositoryError> {
         let is_closed = now.date_naive().checked_sub_days(Days::new(YOUNGEST_DAYS)) >= Some(date);
-        let Some(directory) = is_closed.then(|| Fingerprint::of(store, date)).flatten() else {
+        let Some(directory) = is_closed.then(|| Fingerprint::of(path)).flatten() else {
             return store.files_on(date);
         };
-        let key = format!("{}/{}", store.name(), date_directory(date));
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let key = [store.name(), "/", name].concat();
         if let Some(listing) = self.known.remove(&key).filter(|listing| listing.directory == directory) {
-            let files = listing.to_files(store, date);
+            let files = listing.to_files(path, date);
             self.used.insert(key, listing);
             return Ok(files);
         }
@@ -105,8 +109,7 @@ impl Listing {
         Some(Self { directory, files: files.iter().map(entry).collect::<Option<_>>()? })
     }
 
-    fn to_files(&self, store: &DatasetStore, date: NaiveDate) -> Vec<DataFile> {
-        let directory = store.date_path(date);
+    fn to_files(&self, directory: &Path, date: NaiveDate) -> Vec<DataFile> {
         let file = |(name, size): &(String, u64)| DataFile {
             path: directory.join(name),
             date,
@@ -119,8 +122,8 @@ impl Listing {
 
 impl Fingerprint {
     /// `None` where there is no directory, or nothing that tells one state of it from another.
-    fn of(store: &DatasetStore, date: NaiveDate) -> Option<Self> {
-        Self::of_metadata(&std::fs::metadata(store.date_path(date)).ok()?)
+    fn of(directory: &Path) -> Option<Self> {
+        Self::of_metadata(&std::fs::metadata(directory).ok()?)
     }
 
     fn is_settled(&self, now: DateTime<Utc>) -> bool {

@@ -1,6 +1,7 @@
 //! One dataset of a lake: list, read, replace a date, set a damaged file aside.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -111,6 +112,11 @@ impl DatasetStore {
 
     /// The dates that have a directory, ascending.
     pub fn dates(&self) -> Result<Vec<NaiveDate>, RepositoryError> {
+        Ok(self.date_directories()?.into_iter().map(|(date, _)| date).collect())
+    }
+
+    /// The directories of dates and their names, by date.
+    fn date_directories(&self) -> Result<Vec<(NaiveDate, OsString)>, RepositoryError> {
         let directory = self.directory();
         let entries = match std::fs::read_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -119,7 +125,7 @@ impl DatasetStore {
         let mut dates = Vec::new();
         for entry in entries {
             let name = entry.at("list", &directory)?.file_name();
-            dates.extend(name.to_str().and_then(parse_date_directory));
+            dates.extend(name.to_str().and_then(parse_date_directory).map(|date| (date, name)));
         }
         dates.sort_unstable();
         Ok(dates)
@@ -142,8 +148,12 @@ impl DatasetStore {
         listings: &mut Listings,
         now: DateTime<Utc>,
     ) -> Result<BTreeMap<NaiveDate, Vec<DataFile>>, RepositoryError> {
-        let dates = self.dates()?.into_iter();
-        dates.map(|date| Ok((date, listings.files_on(self, date, now)?))).collect()
+        let directory = self.directory();
+        let mut files = BTreeMap::new();
+        for (date, name) in self.date_directories()? {
+            files.insert(date, listings.files_in(self, date, &directory.join(name), now)?);
+        }
+        Ok(files)
     }
 
     /// All files of a date, by name; none if there is no such date.

@@ -110,7 +110,8 @@ impl Silver {
         let period = &self.closed(period.clone());
         let own: Vec<&DataFile> = self.overlapping(period).collect();
         let hosts: BTreeSet<Option<&HostId>> = own.iter().map(|file| host(file)).collect();
-        let own_paths: BTreeSet<_> = own.iter().map(|file| &file.path).collect();
+        // By their addresses: each stands in `self` once, and paths are long to compare.
+        let own_files: BTreeSet<_> = own.iter().map(|file| std::ptr::from_ref(*file)).collect();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         if !hosts.is_empty() {
             before = self.last_before(period.start, &hosts);
@@ -122,9 +123,9 @@ impl Silver {
             after.extend(self.overlapping(&(period.end..period.end + reach)));
         }
         for files in [&mut before, &mut after] {
-            files.retain(|file| !own_paths.contains(&file.path));
+            files.retain(|file| !own_files.contains(&std::ptr::from_ref(*file)));
             files.sort_by(|a, b| a.path.cmp(&b.path));
-            files.dedup_by(|a, b| a.path == b.path);
+            files.dedup_by(|a, b| std::ptr::eq(*a, *b));
         }
         Inputs { own, before, after }
     }
