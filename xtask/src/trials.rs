@@ -23,6 +23,9 @@ pub(crate) struct Kills {
     count: u32,
 }
 
+/// Memory is that of the process, and kills are timed.
+const ONE_AT_A_TIME: &[&str] = &["--test-threads", "1"];
+
 /// Tests of a package.
 type Suite = (&'static str, &'static [&'static str]);
 
@@ -41,7 +44,7 @@ const TESTS_OF_KILLS: u32 = 4;
 pub(crate) fn mutate(arguments: &Mutate) -> Result<()> {
     let (count, seed) = (arguments.count.to_string(), arguments.seed.to_string());
     for suite in MUTATIONS {
-        run(suite, &[("XTASK_TEST_MUTATIONS", &count), ("XTASK_TEST_SEED", &seed)])?;
+        run(suite, &[("XTASK_TEST_MUTATIONS", &count), ("XTASK_TEST_SEED", &seed)], ONE_AT_A_TIME)?;
     }
     Ok(())
 }
@@ -49,26 +52,26 @@ pub(crate) fn mutate(arguments: &Mutate) -> Result<()> {
 pub(crate) fn kills(arguments: &Kills) -> Result<()> {
     for (program, count) in PROGRAMS.into_iter().zip([arguments.count, arguments.count.div_ceil(3)]) {
         let of_each_test = count.div_ceil(TESTS_OF_KILLS).to_string();
-        run((program, &["--test", "executable", "kills::"]), &[("XTASK_TEST_KILLS", &of_each_test)])?;
+        let suite = (program, &["--test", "executable", "kills::"][..]);
+        run(suite, &[("XTASK_TEST_KILLS", &of_each_test)], ONE_AT_A_TIME)?;
     }
     Ok(())
 }
 
 pub(crate) fn faults() -> Result<()> {
     for program in PROGRAMS {
-        run(
-            (program, &["--test", "executable", "faults::"]),
-            &[("XTASK_TEST_FAULTS", &u32::MAX.to_string())],
-        )?;
+        let suite = (program, &["--test", "executable", "faults::"][..]);
+        // Side by side: a rollup that publishes waits a second for a collector, and a sweep has hundreds.
+        run(suite, &[("XTASK_TEST_FAULTS", &u32::MAX.to_string())], &[])?;
     }
     Ok(())
 }
 
-/// One test at a time, as memory is that of the process, and shown as it runs.
-fn run((package, tests): Suite, environment: &[(&str, &str)]) -> Result<()> {
+/// Shown as it runs.
+fn run((package, tests): Suite, environment: &[(&str, &str)], options: &[&str]) -> Result<()> {
     let begun = Instant::now();
     let mut command = process::cargo(&["test", "--locked", "-p", package]);
-    command.args(tests).args(["--", "--nocapture", "--test-threads", "1"]);
+    command.args(tests).args(["--", "--nocapture"]).args(options);
     // The Parquet library panics on some of the inputs, which is contained, and said at length.
     process::run(command.envs(environment.iter().copied()).env("RUST_BACKTRACE", "0"))?;
     println!("{package}: {} s", begun.elapsed().as_secs());
