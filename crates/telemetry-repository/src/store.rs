@@ -106,6 +106,15 @@ impl DatasetStore {
         dataset_directory(self.lake.root(), self.dataset, &self.name)
     }
 
+    /// Whether the lake has the dataset. What cannot be looked at may be there.
+    ///
+    /// # Errors
+    /// What stands in the way of looking.
+    pub fn exists(&self) -> Result<bool, RepositoryError> {
+        let directory = self.directory();
+        directory.try_exists().at("look up", &directory)
+    }
+
     pub(crate) fn date_path(&self, date: NaiveDate) -> PathBuf {
         self.directory().join(date_directory(date))
     }

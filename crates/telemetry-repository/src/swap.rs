@@ -36,12 +36,13 @@ impl Swap {
     ) -> Result<(), RepositoryError> {
         let system = store.lake().system().as_ref();
         let live = store.date_path(date);
-        if note_path(store, date).exists() {
+        let note = note_path(store, date);
+        if note.try_exists().at("look up", &note)? {
             // Another swap of this date was interrupted: that one first.
             return Err(RepositoryError::Conflict { path: live });
         }
         let text = serde_json::to_string(self).expect("lists of names are always JSON");
-        state::save_durably(store.lake(), &note_path(store, date), &text)?;
+        state::save_durably(store.lake(), &note, &text)?;
         for name in &self.published {
             let path = live.join(name);
             rename_to_free_name(system, &staged.join(name), &path).at("publish", &path)?;
@@ -119,8 +120,12 @@ impl DatasetStore {
         for date in entries.iter().filter_map(|entry| date_of(entry.name.to_str()?)) {
             let _lock = self.lake().lock_date(self.name(), date, Exclusion::Exclusive)?;
             let note = note_path(self, date);
-            let Ok(text) = std::fs::read_to_string(&note) else { continue };
-            match serde_json::from_str::<Swap>(&text) {
+            let text = match std::fs::read(&note) {
+                // Completed by another run meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                result => result.at("read", &note)?,
+            };
+            match serde_json::from_slice::<Swap>(&text) {
                 Ok(swap) => {
                     if let Completed::TakenBack(error) = swap.complete(self, date)? {
                         tracing::warn!(%date, %error, "compaction that was interrupted is undone");
@@ -133,5 +138,32 @@ impl DatasetStore {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use telemetry_schema::HOST_METRICS;
+
+    use super::*;
+    use crate::lake::Lake;
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_not_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Lake::new(root.path().join("lake")).store(&HOST_METRICS, HOST_METRICS.name.to_owned());
+        let note = note_path(&store, NaiveDate::from_ymd_opt(2026, 1, 1).unwrap());
+        std::fs::create_dir_all(&note).unwrap();
+        let error = store.finish_interrupted().unwrap_err();
+        assert!(error.to_string().contains(".swap.json"), "{error}");
+
+        std::fs::remove_dir(&note).unwrap();
+        for damaged in [&b"{"[..], &[0xff, 0xfe]] {
+            std::fs::write(&note, damaged).unwrap();
+            store.finish_interrupted().unwrap();
+            assert!(!note.exists(), "{damaged:?}");
+        }
     }
 }

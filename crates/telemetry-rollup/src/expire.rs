@@ -110,7 +110,7 @@ impl Expiry<'_> {
             expiry.doubted.push(doubt);
             expiry.samples.values_mut().for_each(|verdict| *verdict = Verdict::KeepInDoubt);
         }
-        for store in rollups(self.lake) {
+        for store in rollups(self.lake)? {
             // While there are samples their rollup would only be built again.
             let has_no_samples = |date: &NaiveDate| !silver.has(*date) || expired.contains(*date);
             let old =
@@ -254,12 +254,17 @@ impl Expiry<'_> {
 }
 
 /// The rollups of every interval that the lake has.
-pub(crate) fn rollups(lake: &Lake) -> Vec<DatasetStore> {
+pub(crate) fn rollups(lake: &Lake) -> Result<Vec<DatasetStore>, RepositoryError> {
     let intervals = (1..=MINUTES_PER_DAY).filter(|minutes| MINUTES_PER_DAY.is_multiple_of(*minutes));
-    intervals
-        .map(|minutes| lake.store(&HOST_METRICS_ROLLUP, dataset_name(minutes)))
-        .filter(|store| store.directory().exists())
-        .collect()
+    let mut stores = Vec::new();
+    for minutes in intervals {
+        let store = lake.store(&HOST_METRICS_ROLLUP, dataset_name(minutes));
+        // Not `Path::exists`, to which a rollup that cannot be looked at is none: its samples would go.
+        if store.exists()? {
+            stores.push(store);
+        }
+    }
+    Ok(stores)
 }
 
 fn names(files: &[DataFile]) -> Vec<String> {

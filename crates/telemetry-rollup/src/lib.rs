@@ -93,11 +93,11 @@ fn run(args: Args, loaded: Loaded) -> anyhow::Result<Exit> {
             tracing::warn!("telemetry is switched off (enabled = false), nothing is done");
             Ok(Exit::Done)
         }
-        Verb::Build | Verb::Compact | Verb::Expire | Verb::Verify if !silver.store().directory().exists() => {
-            tracing::warn!(lake = %lake.root().display(), "no samples yet, nothing is done: telemetry-collect takes them");
-            Ok(published)
-        }
         verb => {
+            if !silver.store().exists().map_err(with_lake_hint)? {
+                tracing::warn!(lake = %lake.root().display(), "no samples yet, nothing is done: telemetry-collect takes them");
+                return Ok(published);
+            }
             let _lock = lake.lock_rollup(&holder(now)).map_err(with_lake_hint)?;
             lake.clean_staging(now).map_err(with_lake_hint)?;
             silver.store().finish_interrupted().map_err(with_lake_hint)?;

@@ -17,24 +17,33 @@ const PRECEDENCE: Duration = Duration::from_secs(1);
 /// Publishes what should have been published before `now`, by the interval of the configuration; what
 /// cannot be published stays where it is, and the rollup goes on without it.
 pub(crate) fn publish_overdue(loaded: &Loaded, lake: &Lake, now: DateTime<Utc>) -> anyhow::Result<Exit> {
-    // Who builds the lake of other hosts needs no name of its own.
-    if !lake.has_spools() {
-        return Ok(Exit::Done);
-    }
-    let host = loaded.host_id()?;
     let minutes = loaded.config.collect.publish_interval_minutes;
-    let published = lake.look_into_spool(&host).and_then(|look| match look {
-        Some(look) if is_overdue(&look.waiting, now, minutes) => {
-            thread::sleep(PRECEDENCE);
-            publish(lake, &host, now)
-        }
-        _ => Ok(Exit::Done),
-    });
+    let published = match lake.has_spools() {
+        Ok(true) => publish_if_overdue(lake, &loaded.host_id()?, now, minutes),
+        // Who builds the lake of other hosts needs no name of its own.
+        Ok(false) => Ok(Exit::Done),
+        Err(error) => Err(error),
+    };
     Ok(published.unwrap_or_else(|error| {
         let error = format!("{:#}", with_lake_hint(error));
         tracing::error!(error, "samples cannot be published, they wait in the spool");
         Exit::Incomplete
     }))
+}
+
+fn publish_if_overdue(
+    lake: &Lake,
+    host: &HostId,
+    now: DateTime<Utc>,
+    interval_minutes: u32,
+) -> Result<Exit, RepositoryError> {
+    match lake.look_into_spool(host)? {
+        Some(look) if is_overdue(&look.waiting, now, interval_minutes) => {
+            thread::sleep(PRECEDENCE);
+            publish(lake, host, now)
+        }
+        _ => Ok(Exit::Done),
+    }
 }
 
 /// Samples of the future are the collector's to judge, which knows the clock of this machine.

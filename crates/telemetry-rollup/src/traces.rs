@@ -23,7 +23,7 @@ pub(crate) fn expired(
     config: RollupConfig,
 ) -> Result<Expired, RepositoryError> {
     let mut expired = Expired::default();
-    for store in rollups(lake) {
+    for store in rollups(lake)? {
         for (date, file) in gold_files(&store, i64::MIN)? {
             // Samples do not expire before their rollup is final.
             let is_final = file.name.rollup().is_some_and(|name| name.is_final);

@@ -27,7 +27,7 @@ impl Job<'_> {
                 set_aside(store, [&file], error).map_err(with_lake_hint)?;
             }
         }
-        for store in rollups(self.lake) {
+        for store in rollups(self.lake).map_err(with_lake_hint)? {
             for (file, error) in verified.read(&store, &self.range).map_err(with_lake_hint)? {
                 self.mend(&store, file, error)?;
             }

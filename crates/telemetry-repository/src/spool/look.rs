@@ -35,8 +35,12 @@ pub struct SpoolLook {
 
 impl Lake {
     /// Whether any host has a spool in this lake.
-    pub fn has_spools(&self) -> bool {
-        self.root().join(SPOOL).is_dir()
+    ///
+    /// # Errors
+    /// What stands in the way of looking.
+    pub fn has_spools(&self) -> Result<bool, RepositoryError> {
+        let spools = self.root().join(SPOOL);
+        spools.try_exists().at("look up", &spools)
     }
 
     /// Looks into the spool of a host, if there is one.
@@ -101,9 +105,9 @@ mod tests {
         let lake = Lake::new(directory.path().join("lake"));
         let host = HostId::parse("pi").unwrap();
         assert_eq!(lake.look_into_spool(&host).unwrap(), None);
-        assert!(!lake.has_spools());
+        assert!(!lake.has_spools().unwrap());
         let mut spool = lake.open_spool(&host).unwrap();
-        assert!(lake.has_spools());
+        assert!(lake.has_spools().unwrap());
         for second in 0..3 {
             spool.append(&mut [sample(second)], None, true).unwrap();
         }

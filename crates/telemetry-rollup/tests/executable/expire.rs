@@ -123,6 +123,28 @@ fn a_damaged_record_of_what_has_expired_costs_no_rollup() {
     assert_eq!(std::fs::read_dir(quarantine).unwrap().count(), 5, "each damage once");
 }
 
+/// What cannot be looked at is there: without this, a record would be made from no rollup at all.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_looked_at_is_not_gone() {
+    let world = world();
+    expire(&world, &[]);
+    let record = world.path().join(".state/@lake/expired.json");
+    std::fs::write(&record, "{").unwrap();
+    for layer in ["gold", "silver"] {
+        let (there, away) = (world.path().join(layer), world.path().join("away"));
+        std::fs::rename(&there, &away).unwrap();
+        std::os::unix::fs::symlink(layer, &there).unwrap();
+        for verb in ["verify", "expire", "compact", "build"] {
+            let got = world.run(&[verb]);
+            assert!(![0, 3].contains(&got.code) && got.stderr.contains(layer), "{verb}: {got:?}");
+            assert_eq!(std::fs::read_to_string(&record).unwrap(), "{", "{verb} without {layer}");
+        }
+        std::fs::remove_file(&there).unwrap();
+        std::fs::rename(&away, &there).unwrap();
+    }
+}
+
 #[test]
 fn late_samples_of_the_first_date_left_still_change_it() {
     let world = world();
