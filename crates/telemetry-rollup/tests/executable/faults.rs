@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use telemetry_schema::{HostId, HostMetricsSample};
@@ -22,6 +24,9 @@ const FAULTS: usize = 8;
 /// The device fails; it is full; a signal came.
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EINTR"];
 
+/// Runs at a time: much of a run is waiting for the disk, or for a collector that comes first.
+const AT_A_TIME: usize = 4;
+
 /// Done, failed, done in part, no space, the operating system failed.
 const CODES: [i32; 5] = [0, 1, 3, 73, 74];
 
@@ -33,8 +38,6 @@ struct Sweep<'a> {
     damaged: &'a [OsString],
     before: Rows,
     after: Rows,
-    /// Of the calls that failed, how many of each kind.
-    by_call: BTreeMap<String, usize>,
 }
 
 impl<'a> Sweep<'a> {
@@ -46,18 +49,29 @@ impl<'a> Sweep<'a> {
         assert!([0, 3].contains(&got.code), "{got:?}");
         complete(&undisturbed, arguments, "nothing failed");
         let (before, after) = (rows_but(prepared, damaged), rows_but(&undisturbed, damaged));
-        let mut sweep = Sweep { prepared, arguments, damaged, before, after, by_call: BTreeMap::new() };
+        let sweep = Sweep { prepared, arguments, damaged, before, after };
         assert!(trace.calls.len() > 40, "{:?}", trace.calls);
         let faults = trace.faults(&ERRORS, trials("XTASK_TEST_FAULTS", FAULTS));
-        for (call, error) in &faults {
-            sweep.fail(call, error);
-        }
-        println!("{arguments:?}, of {} calls: {:#?}", trace.calls.len(), sweep.by_call);
-        let failed: usize = sweep.by_call.values().sum();
+        let (next, by_call) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<String, usize>::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..AT_A_TIME {
+                scope.spawn(|| {
+                    while let Some((call, error)) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Some(label) = sweep.fail(call, error) {
+                            *by_call.lock().unwrap().entry(label).or_default() += 1;
+                        }
+                    }
+                });
+            }
+        });
+        let by_call = by_call.into_inner().unwrap();
+        println!("{arguments:?}, of {} calls: {by_call:#?}", trace.calls.len());
+        let failed: usize = by_call.values().sum();
         assert!(10 * failed >= 9 * faults.len(), "only {failed} of {} runs had a fault", faults.len());
     }
 
-    fn fail(&mut self, call: &Call, error: &str) {
+    /// Returns which call failed, if one did.
+    fn fail(&self, call: &Call, error: &str) -> Option<String> {
         let world = self.prepared.copy();
         let (got, trace) = run_under(&world, self.arguments, |log| Tracer::failing(log, call, error));
         let failed = trace.failed();
@@ -68,9 +82,7 @@ impl<'a> Sweep<'a> {
         complete(&world, self.arguments, &what);
         assert!(rows_but(&world, self.damaged) == self.after, "another result: {what}");
         check_staging(&world, &what);
-        if let Some(label) = failed {
-            *self.by_call.entry(label).or_default() += 1;
-        }
+        failed
     }
 }
 
